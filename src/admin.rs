@@ -1,0 +1,102 @@
+//! What an operator asks of a running server through its control socket: one JSON object a line, one
+//! answer a line. The same [`Change`]s are made directly on the database when no server runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::record::{Change, Outcome};
+
+/// A request on the control socket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminRequest {
+    /// Change what is kept; answered after it is committed.
+    Change(Change),
+    /// How is the server?
+    Status,
+    /// Find and connect to the home server of a domain, and say how it went.
+    PeerTest {
+        /// Which domain.
+        domain: String,
+    },
+    /// The peers that the server has links with.
+    Peers,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdminReply {
+    /// What came of a change.
+    Outcome(Outcome),
+    /// How the server is.
+    Status(Box<Status>),
+    /// The links.
+    Peers(Vec<PeerStatus>),
+    /// The peer answered: the steps taken, in words.
+    PeerTest {
+        /// Did it answer?
+        reached: bool,
+        /// What was tried and what came of it, a line each.
+        steps: Vec<String>,
+    },
+    /// It could not be done; why, in one line.
+    Failed(String),
+}
+
+/// How a running server is. Counters count from its start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Its domains.
+    pub domains: Vec<String>,
+    /// Users with at least one live endpoint.
+    pub users_online: usize,
+    /// Live endpoints.
+    pub endpoints: usize,
+    /// Open connections of any kind.
+    pub connections: usize,
+    /// Links to peers that are up.
+    pub links: usize,
+    /// Accounts held in memory.
+    pub accounts_in_memory: usize,
+    /// Requests that wait for an answer.
+    pub requests_waiting: usize,
+    /// Messages that users and peers asked to have delivered.
+    pub messages: u64,
+    /// Of those, delivered.
+    pub messages_delivered: u64,
+    /// Of those, refused or failed.
+    pub messages_refused: u64,
+    /// Of those, kept for a login.
+    pub messages_kept: u64,
+    /// Presence notifications sent.
+    pub notifications: u64,
+    /// Logins that succeeded.
+    pub logins: u64,
+    /// Logins that failed.
+    pub logins_failed: u64,
+    /// Connections closed for breaking the protocol or a limit.
+    pub connections_cut: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Batches that failed (a full disk, say).
+    pub batches_failed: u64,
+}
+
+/// A link to a peer domain.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// The domain.
+    pub domain: String,
+    /// `up`, `connecting`, `resolving`, `waiting`.
+    pub state: String,
+    /// The address in use or last tried.
+    pub address: Option<String>,
+    /// Requests on their way.
+    pub waiting: usize,
+    /// What went wrong last.
+    pub trouble: Option<String>,
+}

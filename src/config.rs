@@ -1,0 +1,107 @@
+//! The configuration, typed: what `hearth.toml` says, checked once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::federation::{Protocol, StaticPeer, Strength};
+use crate::hub::address::Domains;
+use crate::limits::Limits;
+
+/// All of it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The domains this server is home to; the first is the default one. Not empty.
+    pub domains: Domains,
+    /// Where `hearth.db`, `hearth.key` and `control.sock` are.
+    pub data_dir: PathBuf,
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// The server's certificate.
+    pub tls: Option<Tls>,
+    /// DNS servers to ask; none: the system's.
+    pub nameservers: Vec<SocketAddr>,
+    /// Rules about other domains.
+    pub federation: Federation,
+    /// Peers set by hand.
+    pub peers: Vec<StaticPeer>,
+    /// SIMP's own settings.
+    pub simp: Simp,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What is spoken on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenProtocol {
+    /// SIMP, routing and notification connections.
+    Simp,
+    /// TLS, with the protocol chosen by ALPN.
+    Tls,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// What is spoken.
+    pub protocol: ListenProtocol,
+    /// Where.
+    pub address: SocketAddr,
+    /// TLS from the first octet.
+    pub tls: bool,
+    /// SIMP: only notification connections here. By default so on port 7468.
+    pub notification: bool,
+    /// Serve clients that are not on loopback without TLS.
+    pub clear: bool,
+}
+
+/// The server's certificate and the authorities it trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM chain, the server's own first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// Authorities trusted beside the system's, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+/// Rules about other domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federation {
+    /// Protocols to try, in order.
+    pub order: Vec<Protocol>,
+    /// How sure we must be of a peer.
+    pub require: Strength,
+    /// Talk to any domain that is not denied, or only to those that are allowed.
+    pub open: bool,
+}
+
+/// Who may use SIMP routing connections (OC-01).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// Peers that have proved their domain.
+    #[default]
+    Verified,
+    /// Anybody, as drafted: for closed networks and tests of conformance.
+    Open,
+    /// Nobody: only `login` and `inquire`.
+    Closed,
+}
+
+/// SIMP's own settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Simp {
+    /// The host that a challenge names for the notification connection; by default the address that
+    /// the client has reached us at.
+    pub host: Option<String>,
+    /// The port that a challenge names; by default that of the notification listener.
+    pub port: Option<u16>,
+    /// Who may use routing connections.
+    pub routing: Routing,
+    /// Where clients are diverted to at an orderly shutdown: a server with the same accounts and key file.
+    pub divert: Option<(String, u16)>,
+}

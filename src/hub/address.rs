@@ -1,0 +1,235 @@
+//! Addresses: `local@domain`, parsed once at the edge and then only compared.
+//!
+//! Every protocol names people by the same thing under another scheme (`alice@example.org`,
+//! `im:alice@example.org`, `sip:alice@example.org`), so the hub knows one type. A parsed address is
+//! canonical: its domain is a lower-case A-label name, and its local part is lower-cased when, and
+//! only when, the domain is one of ours (another domain's local parts belong to that domain and are
+//! never folded). After that equality of addresses is equality of bytes.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest local part in bytes (RFC 5321 4.5.3.1.1; OC-22).
+pub const MAX_LOCAL: usize = 64;
+/// Longest domain in bytes (RFC 1035 2.3.4).
+pub const MAX_DOMAIN: usize = 255;
+
+/// Why a text is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadAddress {
+    /// Not exactly one `@`.
+    At,
+    /// The local part is empty, too long, or holds a character that no account name may have.
+    Local,
+    /// The domain is empty, too long, or no host name.
+    Domain,
+}
+
+impl fmt::Display for BadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadAddress::At => "an address has exactly one '@'",
+            BadAddress::Local => "the part before '@' is not a user name",
+            BadAddress::Domain => "the part after '@' is not a domain name",
+        })
+    }
+}
+
+impl std::error::Error for BadAddress {}
+
+/// A domain name: lower-case A-labels joined by dots, without a trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(Arc<str>);
+
+impl Domain {
+    /// Parses a domain, turning U-labels into A-labels and upper case into lower.
+    ///
+    /// # Errors
+    /// [`BadAddress::Domain`] if it is no host name.
+    pub fn parse(text: &str) -> Result<Domain, BadAddress> {
+        if is_canonical_domain(text) {
+            return Ok(Domain(text.into()));
+        }
+        let ascii = idna::domain_to_ascii_strict(text).map_err(|_| BadAddress::Domain)?;
+        if is_canonical_domain(&ascii) { Ok(Domain(ascii.into())) } else { Err(BadAddress::Domain) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for Domain {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Letters, digits and hyphens in labels of 1 to 63, no upper case.
+fn is_canonical_domain(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= MAX_DOMAIN
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        })
+}
+
+/// One person, service or room: `local@domain`, canonical. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    text: Arc<str>,
+    at: u8,
+}
+
+impl Address {
+    /// Parses `local@domain`; `ours` tells which domains fold the case of local parts.
+    ///
+    /// # Errors
+    /// [`BadAddress`], naming the part that is wrong.
+    pub fn parse(text: &str, ours: &Domains) -> Result<Address, BadAddress> {
+        let (local, domain) = text.split_once('@').ok_or(BadAddress::At)?;
+        if domain.contains('@') {
+            return Err(BadAddress::At);
+        }
+        if !is_local(local) {
+            return Err(BadAddress::Local);
+        }
+        if is_canonical_domain(domain) {
+            let folded = ours.contains(domain) && local.chars().any(|c| !is_folded(c));
+            if !folded {
+                return Ok(Address { text: text.into(), at: local.len() as u8 });
+            }
+        }
+        let domain = Domain::parse(domain)?;
+        let local = if ours.contains(domain.as_str()) { local.to_lowercase() } else { local.to_owned() };
+        if local.len() > MAX_LOCAL {
+            return Err(BadAddress::Local);
+        }
+        Ok(Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 })
+    }
+
+    /// The part before `@`.
+    pub fn local(&self) -> &str {
+        &self.text[..usize::from(self.at)]
+    }
+
+    /// The part after `@`.
+    pub fn domain(&self) -> &str {
+        &self.text[usize::from(self.at) + 1..]
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Borrow<str> for Address {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn is_folded(c: char) -> bool {
+    let mut lower = c.to_lowercase();
+    lower.next() == Some(c) && lower.next().is_none()
+}
+
+/// `dot-atom` of RFC 5322 with letters and digits of any script (OC-22).
+fn is_local(local: &str) -> bool {
+    !local.is_empty()
+        && local.len() <= MAX_LOCAL
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && local.chars().all(|c| match c {
+            '.' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_'
+            | '`' | '{' | '|' | '}' | '~' => true,
+            c => c.is_alphanumeric(),
+        })
+}
+
+/// The domains that this server is home to; the first is the default one.
+#[derive(Debug, Clone, Default)]
+pub struct Domains(Vec<Domain>);
+
+impl Domains {
+    /// From the configuration's list.
+    pub fn new(domains: Vec<Domain>) -> Domains {
+        Domains(domains)
+    }
+
+    /// Is this (canonical) domain one of ours?
+    pub fn contains(&self, domain: &str) -> bool {
+        self.0.iter().any(|d| d.as_str() == domain)
+    }
+
+    /// The domain of users who give only their local part.
+    pub fn default_domain(&self) -> Option<&Domain> {
+        self.0.first()
+    }
+
+    /// All of them, the default one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Domain> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> Domains {
+        Domains::new(vec![Domain::parse("example.org").unwrap()])
+    }
+
+    #[test]
+    fn own_local_parts_fold_and_foreign_ones_do_not() {
+        // SIMP-1-1, OC-09
+        let parse = |t: &str| Address::parse(t, &ours()).unwrap().to_string();
+        assert_eq!(parse("Alice@Example.ORG"), "alice@example.org");
+        assert_eq!(parse("Alice@example.org"), "alice@example.org");
+        assert_eq!(parse("Bob@Example.NET"), "Bob@example.net");
+        assert_eq!(parse("ZOË@example.org"), "zoë@example.org");
+        assert_eq!(parse("x@bücher.example"), "x@xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn bad_addresses_say_which_part() {
+        // SIMP-4.2.1.2-1, SIMP-4.2.1.2-2
+        let bad = |t: &str| Address::parse(t, &ours()).unwrap_err();
+        assert_eq!(bad("alice"), BadAddress::At);
+        assert_eq!(bad("a@b@c"), BadAddress::At);
+        assert_eq!(bad("@b"), BadAddress::Local);
+        assert_eq!(bad("a b@c"), BadAddress::Local);
+        assert_eq!(bad("\"a\"@c"), BadAddress::Local);
+        assert_eq!(bad(".a@c"), BadAddress::Local);
+        assert_eq!(bad("a@"), BadAddress::Domain);
+        assert_eq!(bad("a@[127.0.0.1]"), BadAddress::Domain);
+        assert_eq!(bad("a@-b.c"), BadAddress::Domain);
+        assert_eq!(bad(&format!("{}@c", "a".repeat(65))), BadAddress::Local);
+    }
+}

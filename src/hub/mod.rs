@@ -1,0 +1,3 @@
+//! The protocol-neutral heart.
+
+pub mod address;

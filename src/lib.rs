@@ -1,0 +1,31 @@
+//! hearth: the home server of an instant-messaging domain.
+//!
+//! ```text
+//! bytes --> codec --> connection --> adapter --> HUB --> adapter --> connection --> codec --> bytes
+//!           (per protocol, no I/O)               (protocol-neutral operations)
+//! ```
+//!
+//! * [`simp`]: a protocol family: codec, connection, adapter; no sockets, clocks or randomness.
+//! * [`hub`]: the protocol-neutral heart: accounts, endpoints, messages, presence, subscriptions.
+//! * [`federation`]: which server of another domain to talk to, and which to believe.
+//! * [`node`]: a whole home server without I/O; one input enum, one ordered output.
+//! * [`server`]: sockets, threads and clocks: carries bytes between the world and a node.
+//! * [`store`]: the only user of SQLite.
+//! * [`sim`]: several nodes in one process on a simulated network, driven by one seed.
+//! * [`client`]: the other end of the native protocols, for `hearth send`, tests and bots.
+//! * [`cli`]: the commands, one file each.
+
+pub mod admin;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod credential;
+pub mod federation;
+pub mod hub;
+pub mod limits;
+pub mod node;
+pub mod server;
+pub mod sim;
+pub mod simp;
+pub mod store;

@@ -1,0 +1,125 @@
+//! Every cap and timeout, with its reason.
+//!
+//! Constants are properties of the protocols or of the program; what an operator may want to move is
+//! a field of [`Limits`], set under `[limits]` in the configuration.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// One SIMP command as XML, octets; over it the connection is closed (OC-30). Twice the largest
+/// value plus room for its escapes.
+pub const COMMAND: usize = 128 * 1024;
+/// A command before its connection has shown who it is (OC-30): enough for `login` and `connect`.
+pub const COMMAND_UNPROVEN: usize = 8 * 1024;
+/// Entries of one properties object (OC-30).
+pub const ENTRIES: usize = 1024;
+/// A key of an entry, octets (OC-30).
+pub const KEY: usize = 512;
+/// A value of an entry, octets (OC-30).
+pub const VALUE: usize = 64 * 1024;
+/// The body of a message, octets (design 9).
+pub const BODY: usize = 64 * 1024;
+/// A sequence identifier, octets (OC-30).
+pub const SEQUENCE_ID: usize = 64;
+/// A profile, octets of keys and values (OC-30).
+pub const PROFILE: usize = 64 * 1024;
+/// Entries of an access control list (OC-30).
+pub const ACL_ENTRIES: usize = 1024;
+/// Buddies of one account (OC-30).
+pub const BUDDIES: usize = 1000;
+/// The text of a client's `okay` or `error` that is carried back, octets (OC-58).
+pub const REPLY_TEXT: usize = 1024;
+/// Requests of one peer that wait for their answers; then its stream is not read (OC-30).
+pub const REQUESTS_IN_FLIGHT: usize = 64;
+/// The same for a link between servers, which carries many users.
+pub const REQUESTS_IN_FLIGHT_LINK: usize = 4096;
+/// Malformed objects on one connection before it is closed (OC-28).
+pub const MALFORMED: u8 = 10;
+/// Octets that wait for one slow reader; then it is cut (design 9).
+pub const UNSENT: usize = 1024 * 1024;
+/// Live endpoints of one account (OC-47).
+pub const ENDPOINTS: usize = 8;
+/// Subscriptions of one watcher to one presentity (OC-41).
+pub const SUBSCRIPTIONS_PER_PAIR: usize = 8;
+/// Watchers of one account, and presentities watched by one account.
+pub const SUBSCRIPTIONS_PER_ACCOUNT: usize = 5000;
+/// Requests that wait for one peer domain to be found and connected.
+pub const QUEUED_PER_LINK: usize = 1000;
+/// Offline accounts kept in memory after use.
+pub const IDLE_ACCOUNTS: usize = 10_000;
+
+/// An endpoint's time to answer a message (design 5).
+pub const ANSWER: Duration = Duration::from_secs(25);
+/// A remote home server's time: its own endpoint's, and the way there and back.
+pub const ANSWER_REMOTE: Duration = Duration::from_secs(30);
+/// Unanswered requests in a row after which an endpoint is taken for dead (OC-59).
+pub const UNANSWERED: u8 = 3;
+/// From accept to a stream header (OC-69), and for a TLS handshake.
+pub const HEADER: Duration = Duration::from_secs(10);
+/// From accept to `connect` on a notification connection (OC-17).
+pub const CONNECT: Duration = Duration::from_secs(30);
+/// A routing connection without outstanding requests (OC-69).
+pub const ROUTING_IDLE: Duration = Duration::from_secs(300);
+/// A link of ours to a peer without use (OC-72).
+pub const LINK_IDLE: Duration = Duration::from_secs(60);
+/// Silence after which white space is written to an endpoint (OC-53).
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// A write that makes no progress (OC-53).
+pub const STALLED: Duration = Duration::from_secs(30);
+/// From the peer's `</stream>` to our close while answers are outstanding (OC-29).
+pub const LINGER: Duration = Duration::from_secs(10);
+/// Life of a login challenge (OC-16).
+pub const CHALLENGE: Duration = Duration::from_secs(60);
+/// From `divert` to our close (OC-54).
+pub const DIVERT: Duration = Duration::from_secs(30);
+/// The longest lease of a subscription (OC-40).
+pub const LEASE: Duration = Duration::from_secs(24 * 3600);
+/// Tries of an unanswered notification, and the time between them (OC-43).
+pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(240)];
+/// To find a peer by DNS.
+pub const RESOLVE: Duration = Duration::from_secs(10);
+/// To connect to a peer, over all its addresses (OC-06).
+pub const DIAL: Duration = Duration::from_secs(10);
+/// To end in order: diverts, ends of streams, last batch.
+pub const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// What an operator may set under `[limits]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections of one address that have not shown who they are.
+    pub unproven_per_address: usize,
+    /// Connections of one address altogether.
+    pub connections_per_address: usize,
+    /// Logins a second from one address; a burst may be ten times that.
+    pub logins_per_second: u32,
+    /// Requests a second of one user; a burst may be ten times that.
+    pub requests_per_second_user: u32,
+    /// Requests a second of one peer domain; a burst may be ten times that.
+    pub requests_per_second_peer: u32,
+    /// Messages kept for one user who is away and has opted in.
+    pub kept_messages: u32,
+    /// Octets of messages kept for one such user.
+    pub kept_octets: u32,
+    /// Days that a message or a report is kept.
+    pub kept_days: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            // A house behind one address translator, not a botnet.
+            unproven_per_address: 1000,
+            connections_per_address: 20_000,
+            logins_per_second: 2000,
+            // High enough that only a program gone wild meets it: what keeps users fair to each
+            // other is the cap on requests in flight.
+            requests_per_second_user: 20_000,
+            requests_per_second_peer: 50_000,
+            kept_messages: 200,
+            kept_octets: 1024 * 1024,
+            kept_days: 30,
+        }
+    }
+}

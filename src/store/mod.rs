@@ -1,0 +1,3 @@
+//! The embedded store: the only user of rusqlite.
+
+pub mod record;
