@@ -1,9 +1,21 @@
-//! The configuration, typed: what `hearth.toml` says, checked once.
+//! The configuration, typed: what `hearth.toml` says, checked once and then believed.
+//!
+//! [`Config::load`] reads a file. Every mistake is one line that names the file, the line and what to do;
+//! nothing is guessed and no unknown key is passed over. Relative paths are relative to the file's
+//! folder. All that can be said, with the defaults:
+//!
+//! ```toml
+#![doc = include_str!("../contrib/hearth.toml")]
+//! ```
 
+mod read;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use serde::Deserialize;
+use std::path::{Path, PathBuf};
 
 use crate::federation::{Protocol, StaticPeer, Strength};
 use crate::hub::address::Domains;
@@ -32,9 +44,73 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], in one line.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+            origin: path.to_owned(),
+            line: None,
+            what: match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "no such file: make one with `hearth init --domain YOUR.DOMAIN`".to_owned()
+                }
+                std::io::ErrorKind::InvalidData => "not UTF-8: save it as UTF-8".to_owned(),
+                _ => format!("cannot be read: {error}"),
+            },
+        })?;
+        Config::parse(&text, path)
+    }
+
+    /// Checks a text. `origin` is the file it is from: named in errors, and relative paths start from
+    /// its folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`], in one line.
+    pub fn parse(text: &str, origin: &Path) -> Result<Config, ConfigError> {
+        read::config(text, origin)
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("hearth.db")
+    }
+
+    /// The key file: device keys and login challenges are sealed with it.
+    pub fn key_file(&self) -> PathBuf {
+        self.data_dir.join("hearth.key")
+    }
+
+    /// The socket on which a running server listens to the command line.
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("control.sock")
+    }
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    origin: PathBuf,
+    line: Option<usize>,
+    what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = self.origin.display();
+        match self.line {
+            Some(line) => write!(f, "{origin}:{line}: {}", self.what),
+            None => write!(f, "{origin}: {}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
 /// What is spoken on a listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenProtocol {
     /// SIMP, routing and notification connections.
     Simp,
@@ -80,8 +156,7 @@ pub struct Federation {
 }
 
 /// Who may use SIMP routing connections (OC-01).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Routing {
     /// Peers that have proved their domain.
     #[default]
