@@ -1,9 +1,22 @@
 //! What proves who somebody is: passwords' verifiers, device keys, digests.
+//!
+//! Two kinds of secret, kept apart (design 4). The account's password is known to its owner alone:
+//! only what can check it is kept ([`PasswordRecord`], [`verify_argon2`]). A device key is made by the
+//! server for one device and is known to it, because the digests of SIMP and SIP can't be checked
+//! otherwise ([`device_key`], [`simp`]). Nothing here draws random numbers or does I/O.
+
+pub mod device;
+pub mod password;
+pub mod simp;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+pub use device::device_key;
+pub use password::{BadPassword, Cost, PasswordRecord, decoy_verifier, verify_argon2};
+pub use simp::{Algorithm, check_digest, open_plain};
 
 /// A text that must not be seen: zeroed when dropped, and never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,26 +38,5 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
-    }
-}
-
-/// All that is kept of a password: verifiers, from which it can't be had back.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PasswordRecord {
-    /// argon2id, PHC string format.
-    pub argon2: String,
-    /// SCRAM-SHA-256 (RFC 5802 3): salt, Base64.
-    pub scram_salt: String,
-    /// SCRAM-SHA-256: iterations.
-    pub scram_iterations: u32,
-    /// SCRAM-SHA-256: StoredKey, Base64.
-    pub scram_stored_key: String,
-    /// SCRAM-SHA-256: ServerKey, Base64.
-    pub scram_server_key: String,
-}
-
-impl fmt::Debug for PasswordRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(verifiers)")
     }
 }
