@@ -1,1 +1,25 @@
-//! (to come)
+//! SIMP 1.0 (draft-ramsdell-simp-protocol-00): messages, presence, subscriptions, profiles, access
+//! control lists.
+//!
+//! ```text
+//! octets -> framer -> object -> command -> connection and adapter -> write -> octets
+//! ```
+//!
+//! | section of the draft | where | state |
+//! | --- | --- | --- |
+//! | 3.1 ports and connections | `conn` | done |
+//! | 3.2 properties objects | [`object`], [`write`] | done |
+//! | 3.3 commands | [`command`] | done |
+//! | 3.4 signed commands | | not: 1.0 has no format for them |
+//! | 3.5 streams | [`framer`], [`write`] | done |
+//! | 3.6 requests and replies | [`command`], `conn` | done |
+//! | 3.7, 3.8 profiles, access control | `adapter`, `acl` | done |
+//! | 4.2 types, well-formedness | [`command`] | done |
+//! | 5 to 10 requests, notifications, login | [`command`], `adapter` | done |
+//! | 11 unrecognized requests | [`command`] | done |
+
+pub mod command;
+pub mod framer;
+pub mod object;
+pub mod write;
+mod xml;
