@@ -29,3 +29,4 @@ pub mod server;
 pub mod sim;
 pub mod simp;
 pub mod store;
+pub mod timers;

@@ -119,6 +119,11 @@ impl Address {
         Ok(Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 })
     }
 
+    /// An address of a server's own: both parts are canonical already.
+    pub(super) fn of(local: &str, domain: &str) -> Address {
+        Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 }
+    }
+
     /// The part before `@`.
     pub fn local(&self) -> &str {
         &self.text[..usize::from(self.at)]

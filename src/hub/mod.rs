@@ -1,3 +1,683 @@
-//! The protocol-neutral heart.
+//! The hub: accounts, endpoints, messages, presence and subscriptions, in no protocol's words.
+//!
+//! ```text
+//!   adapter --- request, answered, attach, … ---> Hub --- Outlet: answer, deliver, forward, … ---> adapter
+//!                                                  |
+//!                              Read, Batch of Writes (answered when committed)
+//! ```
+//!
+//! * [`delivery`](self): who gets what; the rules on one page.
+//! * `account`, `endpoint`: users of ours in memory, and their live contacts.
+//! * `subscription`: who watches our users; `contacts`: whom our users watch.
+//! * `items`: what waits for a login; `own`: what a user and the operator change.
+//! * `transaction`: requests on their way.
+//!
+//! Nothing here does I/O, reads a clock or draws its own randomness: [`Hub::new`] takes a seed.
 
+mod account;
+pub mod acl;
 pub mod address;
+mod contacts;
+mod delivery;
+mod endpoint;
+mod items;
+pub mod op;
+mod own;
+mod subscription;
+mod transaction;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use foldhash::fast::FixedState;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::clock::{Date, Now, Tick};
+use crate::limits::{self, Limits};
+use crate::node::io::ControlId;
+use crate::store::record::{
+    Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read, Reading, Write,
+};
+use crate::timers::Timers;
+use account::{Account, Accounts, Endpoint};
+use address::{Address, BadAddress, Domains};
+use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, TxId};
+use transaction::{Queue, Transactions};
+
+pub use account::AccountKey;
+pub use transaction::Kind;
+
+/// What `inquire` tells of this server (OC-67).
+pub const PRODUCT: &str = "hearth, a home server for instant messaging";
+
+/// The proof of an endpoint that came in by the account's password.
+pub const PASSWORD: &str = "password";
+
+/// A stranger hears after this time that a user of ours is unknown, absent or unwilling: long enough to
+/// hide which of them it was, and whether the store had to be asked.
+const REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How long users may take to come back after a restart before their watchers hear that they have not.
+const RETURN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// How often leases and old items are swept from the store.
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// The proof of an endpoint that came in by a device key.
+pub fn key_proof(label: &str) -> CompactString {
+    compact_str::format_compact!("key:{label}")
+}
+
+/// What the hub asks for by itself, and hears of when it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A watcher is told of a change.
+    Notify {
+        /// Of whose presence.
+        key: AccountKey,
+        /// Which of his watchers.
+        watch: u32,
+    },
+    /// A contact is watched for a user.
+    Watch {
+        /// Which user.
+        key: AccountKey,
+    },
+    /// An item is delivered.
+    Item {
+        /// To whom.
+        key: AccountKey,
+        /// Which.
+        item: ItemId,
+    },
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy)]
+pub enum Leg<'a> {
+    /// An endpoint.
+    Endpoint(EndpointId),
+    /// The home server of a domain.
+    Remote(&'a str),
+}
+
+/// What a [`Read`] of the hub's is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// An account that something waits for.
+    Account(Address),
+    /// What waits for a user.
+    Items(AccountKey),
+    /// Who was told to be online when the server last ran.
+    ToldOnline,
+}
+
+/// What the hub wants done at once. Implementations only queue octets and jobs; they never call back.
+pub trait Outlet {
+    /// Answers a peer's request; false if he is no longer there.
+    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, answer: &Answer<'_>) -> bool;
+    /// Hands a request to an endpoint.
+    fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>);
+    /// Hands a request to the home server of another domain, or will as soon as it is connected.
+    ///
+    /// # Errors
+    /// If that domain is not talked to, or too much waits for it already.
+    fn forward(&mut self, domain: &str, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal>;
+    /// Tells an endpoint some news.
+    fn tell(&mut self, handle: Handle, news: News<'_>);
+    /// Asks the store; [`Hub::read_done`] follows.
+    fn read(&mut self, read: Read, purpose: Purpose);
+    /// The account asked for by [`Hub::prepare`] is in memory; or there is none, or it is locked.
+    fn ready(&mut self, handle: Handle, key: Option<AccountKey>);
+    /// The hub has done with an endpoint: close it.
+    fn close(&mut self, handle: Handle);
+    /// Answers the operator.
+    fn admin(&mut self, id: ControlId, change: &Change, outcome: Result<Outcome, String>);
+}
+
+/// What waits for an account to be read.
+#[derive(Debug)]
+enum Parked {
+    Request {
+        origin: Origin,
+        envelope: Box<Envelope<'static>>,
+    },
+    Login(Handle),
+    Failure(ItemKind),
+    /// Nothing but the reading itself.
+    Look,
+}
+
+/// An address of ours that is in use.
+#[derive(Debug)]
+enum Name {
+    Here(AccountKey),
+    Loading(Vec<Parked>),
+}
+
+/// What to do when a write is committed, or could not be.
+#[derive(Debug)]
+enum Then {
+    Nothing,
+    Subscribed { key: AccountKey, origin: Origin, inbound: Inbound, millis: i64 },
+    Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
+    Dropped { key: AccountKey, origin: Origin, watcher: Address },
+    Remembered { key: AccountKey, origin: Origin, outbound: Outbound, answer: Answer<'static> },
+    ProfileSet { key: AccountKey, origin: Origin, profile: Entries },
+    AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
+    Kept { key: AccountKey, origin: Origin, from: Address },
+    FailureKept { key: AccountKey },
+    ItemGone { key: AccountKey },
+    Admin { id: ControlId, change: Change },
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Endpoint(EndpointId),
+    Remote(Arc<str>),
+    Account(AccountKey),
+    Refusals,
+    Return,
+    Sweep,
+}
+
+/// A refusal that a stranger has yet to hear.
+#[derive(Debug)]
+struct Later {
+    at: Tick,
+    handle: Handle,
+    tag: CompactString,
+    kind: Kind,
+    refusal: Refusal,
+}
+
+/// Counts from the start of the server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counters {
+    /// Messages that somebody wanted delivered.
+    pub messages: u64,
+    /// Of those, delivered.
+    pub messages_delivered: u64,
+    /// Of those, refused or failed.
+    pub messages_refused: u64,
+    /// Of those, kept for a login.
+    pub messages_kept: u64,
+    /// Notifications sent to watchers.
+    pub notifications: u64,
+    /// Endpoints that came.
+    pub logins: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Batches that failed.
+    pub batches_failed: u64,
+}
+
+/// The heart of a home server.
+pub struct Hub {
+    domains: Domains,
+    limits: Limits,
+    /// Take news of presence that nobody asked for (the draft's open routing connections, OC-04).
+    open: bool,
+    accounts: Accounts,
+    names: HashMap<Address, Name, FixedState>,
+    endpoints: slab::Slab<Endpoint>,
+    transactions: Transactions,
+    remotes: HashMap<Arc<str>, Queue, FixedState>,
+    timers: Timers<Due>,
+    refusals: VecDeque<Later>,
+    dirty: Vec<AccountKey>,
+    writes: Vec<Write>,
+    thens: Vec<Then>,
+    committing: VecDeque<(u64, Vec<Then>)>,
+    batch: u64,
+    /// Users who were online when the server last ended, and have time to come back.
+    expected: Vec<Address>,
+    random: ChaCha20Rng,
+    online: usize,
+    /// Counted from the start.
+    pub counters: Counters,
+}
+
+impl Hub {
+    /// An empty hub; [`Hub::start`] sets it going.
+    pub fn new(domains: Domains, limits: Limits, open: bool, seed: [u8; 32]) -> Hub {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let names = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
+        let remotes = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
+        Hub {
+            domains,
+            limits,
+            open,
+            accounts: Accounts::default(),
+            names,
+            endpoints: slab::Slab::new(),
+            transactions: Transactions::default(),
+            remotes,
+            timers: Timers::default(),
+            refusals: VecDeque::new(),
+            dirty: Vec::new(),
+            writes: Vec::new(),
+            thens: Vec::new(),
+            committing: VecDeque::new(),
+            batch: 0,
+            expected: Vec::new(),
+            random,
+            online: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Asks the store what the last run left to be put right.
+    pub fn start(&mut self, now: Now, out: &mut impl Outlet) {
+        out.read(Read::ToldOnline, Purpose::ToldOnline);
+        self.timers.arm(now.tick + RETURN, Due::Return);
+        self.timers.arm(now.tick, Due::Sweep);
+    }
+
+    /// New limits and rules.
+    pub fn reconfigure(&mut self, limits: Limits, open: bool) {
+        self.limits = limits;
+        self.open = open;
+    }
+
+    /// The domains served.
+    pub fn domains(&self) -> &Domains {
+        &self.domains
+    }
+
+    /// Turns the text of an address into the address; cheap for users who are online.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn locate(&self, text: &str) -> Result<Address, BadAddress> {
+        match self.names.get_key_value(text) {
+            Some((address, _)) => Ok(address.clone()),
+            None => Address::parse(text, &self.domains),
+        }
+    }
+
+    /// Users online, endpoints, accounts in memory, requests that wait.
+    pub fn sizes(&self) -> (usize, usize, usize, usize) {
+        (self.online, self.endpoints.len(), self.accounts.len(), self.transactions.len())
+    }
+
+    fn loaded(&self, address: &Address) -> Option<AccountKey> {
+        match self.names.get(address) {
+            Some(Name::Here(key)) => Some(*key),
+            Some(Name::Loading(_)) | None => None,
+        }
+    }
+
+    /// Does something with an account of ours, reading it first if need be.
+    fn with_account(&mut self, now: Now, address: Address, parked: Parked, out: &mut impl Outlet) {
+        match self.names.get_mut(&address) {
+            Some(Name::Here(key)) => {
+                let key = *key;
+                self.unpark(now, Some(key), parked, out);
+            }
+            Some(Name::Loading(waiting)) => waiting.push(parked),
+            None => {
+                self.names.insert(address.clone(), Name::Loading(vec![parked]));
+                out.read(Read::Account(address.clone()), Purpose::Account(address));
+            }
+        }
+    }
+
+    fn unpark(&mut self, now: Now, key: Option<AccountKey>, parked: Parked, out: &mut impl Outlet) {
+        match (parked, key) {
+            (Parked::Request { origin, envelope }, Some(key)) => {
+                let kind = Kind::from(&envelope.request);
+                self.request_here(now, origin, kind, key, *envelope, out);
+            }
+            (Parked::Request { origin, envelope }, None) => {
+                let kind = Kind::from(&envelope.request);
+                let answer = Answer::refused(Refusal::NotFound);
+                self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+            }
+            (Parked::Login(handle), key) => self.prepared(handle, key, out),
+            (Parked::Failure(failure), Some(key)) => self.failure_here(now, key, failure),
+            (Parked::Failure(_), None) | (Parked::Look, _) => {}
+        }
+    }
+
+    /// The store has answered.
+    pub fn read_done(&mut self, now: Now, purpose: Purpose, reading: Reading, out: &mut impl Outlet) {
+        match (purpose, reading) {
+            (Purpose::Account(address), Reading::Account(record)) => {
+                let Some(Name::Loading(waiting)) = self.names.remove(&address) else { return };
+                let key = record.map(|record| {
+                    let account = Account::from_record(*record, &self.domains);
+                    let (address, dirty) = (account.address.clone(), account.dirty);
+                    let key = self.accounts.insert(account);
+                    self.names.insert(address, Name::Here(key));
+                    if dirty {
+                        self.dirty.push(key);
+                    }
+                    key
+                });
+                for parked in waiting {
+                    self.unpark(now, key, parked, out);
+                }
+                if let Some(key) = key {
+                    self.may_forget(key);
+                }
+            }
+            (Purpose::Account(address), _) => {
+                // The store has failed: nobody is told that the user does not exist.
+                let Some(Name::Loading(waiting)) = self.names.remove(&address) else { return };
+                for parked in waiting {
+                    match parked {
+                        Parked::Request { origin, envelope } => {
+                            let kind = Kind::from(&envelope.request);
+                            let answer = Answer::refused(Refusal::Resources);
+                            self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+                        }
+                        Parked::Login(handle) => out.ready(handle, None),
+                        Parked::Failure(_) => log::error!("a report for {address} could not be kept"),
+                        Parked::Look => {}
+                    }
+                }
+            }
+            (Purpose::Items(key), Reading::Items(items)) => self.items_read(now, key, Some(items), out),
+            (Purpose::Items(key), _) => self.items_read(now, key, None, out),
+            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses,
+            (Purpose::ToldOnline, _) => {}
+        }
+    }
+
+    /// The end of a tick: watchers are told, and the tick's writes become a batch.
+    pub fn settle(&mut self, now: Now, out: &mut impl Outlet) -> Option<Batch> {
+        while !self.dirty.is_empty() {
+            for key in std::mem::take(&mut self.dirty) {
+                self.notify_watchers(now, key, out);
+                self.may_forget(key);
+            }
+        }
+        self.forget_idle();
+        if self.writes.is_empty() {
+            return None;
+        }
+        self.batch += 1;
+        self.committing.push_back((self.batch, std::mem::take(&mut self.thens)));
+        Some(Batch { number: self.batch, writes: std::mem::take(&mut self.writes) })
+    }
+
+    /// Is everything that was written committed?
+    pub fn is_settled(&self) -> bool {
+        self.writes.is_empty() && self.committing.is_empty()
+    }
+
+    /// A batch was committed or rolled back: what waited for it goes on.
+    pub fn committed(&mut self, now: Now, committed: Committed, out: &mut impl Outlet) {
+        let Some((number, thens)) = self.committing.pop_front() else { return };
+        debug_assert_eq!(number, committed.number, "batches are answered in order");
+        match committed.outcomes {
+            Some(_) => self.counters.batches += 1,
+            None => self.counters.batches_failed += 1,
+        }
+        let mut outcomes = committed.outcomes.map(Vec::into_iter);
+        for then in thens {
+            let outcome = outcomes.as_mut().and_then(Iterator::next);
+            self.then(now, then, outcome, out);
+        }
+    }
+
+    fn then(&mut self, now: Now, then: Then, outcome: Option<Outcome>, out: &mut impl Outlet) {
+        match then {
+            Then::Nothing => {}
+            Then::Subscribed { key, origin, inbound, millis } => {
+                self.unsettle(key);
+                if outcome == Some(Outcome::Done) {
+                    self.subscribed(now, key, origin, inbound, millis, true, out);
+                } else {
+                    let watcher = inbound.watcher;
+                    self.own_reply(now, key, origin, Kind::Subscribe, Some(watcher), outcome, out);
+                }
+            }
+            Then::Unsubscribed { key, origin, watcher, token } => {
+                self.unsettle(key);
+                self.unsubscribed(now, key, origin, watcher, &token, outcome.is_some(), out);
+            }
+            Then::Dropped { key, origin, watcher } => {
+                self.unsettle(key);
+                match outcome {
+                    Some(_) => self.dropped(now, key, origin, &watcher, out),
+                    None => self.own_reply(now, key, origin, Kind::Own, None, outcome, out),
+                }
+            }
+            Then::Remembered { key, origin, outbound, answer } => {
+                self.unsettle(key);
+                if outcome == Some(Outcome::Done) {
+                    self.remembered(now, key, outbound);
+                }
+                if let Origin::Peer { handle, tag } = origin {
+                    out.answer(handle, &tag, Kind::Subscribe, &answer);
+                }
+            }
+            Then::ProfileSet { key, origin, profile } => {
+                self.unsettle(key);
+                if outcome == Some(Outcome::Done) {
+                    self.profile_set(key, profile);
+                }
+                self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
+            }
+            Then::AclSet { key, origin, acl } => {
+                self.unsettle(key);
+                self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
+                if outcome == Some(Outcome::Done) {
+                    self.acl_set(now, key, acl, out);
+                }
+            }
+            Then::Kept { key, origin, from } => {
+                self.unsettle(key);
+                self.kept(now, key, origin, &from, outcome, out);
+            }
+            Then::FailureKept { key } => {
+                self.unsettle(key);
+                self.failure_kept(key, outcome, out);
+            }
+            Then::ItemGone { key } => {
+                self.unsettle(key);
+                self.item_gone(key, out);
+            }
+            Then::Admin { id, change } => {
+                if outcome == Some(Outcome::Done) {
+                    self.admin_done(now, &change, out);
+                }
+                out.admin(id, &change, Hub::outcome_of(outcome));
+            }
+        }
+    }
+
+    /// Answers somebody whose change is committed (`Done`), or is not.
+    #[allow(clippy::too_many_arguments)] // who waits, what for, and what came of it
+    fn own_reply(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        origin: Origin,
+        kind: Kind,
+        from: Option<Address>,
+        outcome: Option<Outcome>,
+        out: &mut impl Outlet,
+    ) {
+        let Some(owner) = self.accounts.get(key).map(|account| account.address.clone()) else { return };
+        let answer = match outcome {
+            Some(Outcome::Done) => Answer::Ok("".into()),
+            Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),
+            Some(Outcome::Full) => Answer::refused(Refusal::QuotaExceeded),
+            None => Answer::refused(Refusal::Resources),
+        };
+        let from = from.unwrap_or_else(|| owner.clone());
+        self.reply(now, origin, kind, &from, &owner, answer, out);
+    }
+
+    /// Everything that is due.
+    pub fn wake(&mut self, now: Now, out: &mut impl Outlet) {
+        while let Some(due) = self.timers.due(now.tick) {
+            match due {
+                Due::Endpoint(id) => self.endpoint_due(now, id, out),
+                Due::Remote(domain) => self.remote_due(now, &domain, out),
+                Due::Account(key) => self.account_due(now, key, out),
+                Due::Refusals => self.refuse_due(now, out),
+                Due::Return => {
+                    for address in std::mem::take(&mut self.expected) {
+                        self.with_account(now, address, Parked::Look, out);
+                    }
+                }
+                Due::Sweep => {
+                    let kept = std::time::Duration::from_secs(u64::from(self.limits.kept_days) * 24 * 3600);
+                    let items = Date(now.date.0.saturating_sub(kept.as_millis() as i64));
+                    self.write(Write::Expire { leases: now.date, items }, Then::Nothing);
+                    self.timers.arm(now.tick + SWEEP, Due::Sweep);
+                }
+            }
+        }
+    }
+
+    /// When [`Hub::wake`] is wanted.
+    pub fn next_wake(&self) -> Option<Tick> {
+        self.timers.next()
+    }
+
+    /// A peer's server has not answered in time.
+    fn remote_due(&mut self, now: Now, domain: &Arc<str>, out: &mut impl Outlet) {
+        while let Some(queue) = self.remotes.get_mut(domain) {
+            let Some(tx) = queue.overdue(now.tick) else {
+                match queue.rearm() {
+                    Some(at) => self.timers.arm(at, Due::Remote(domain.clone())),
+                    None => {
+                        self.remotes.remove(domain);
+                    }
+                }
+                return;
+            };
+            self.leg_done(now, None, tx, Answer::refused(Refusal::NoAnswer), out);
+        }
+    }
+
+    /// A peer's server is gone, or could not be reached: all that waits for it has failed.
+    pub fn remote_failed(&mut self, now: Now, domain: &str, refusal: Refusal, out: &mut impl Outlet) {
+        let Some(queue) = self.remotes.get_mut(domain) else { return };
+        for (tx, _) in queue.drain() {
+            self.leg_done(now, None, tx, Answer::refused(refusal), out);
+        }
+    }
+
+    /// Requests that wait for the server of a domain, and how many in a row it has left unanswered.
+    pub fn remote_load(&self, domain: &str) -> (usize, u8) {
+        self.remotes.get(domain).map_or((0, 0), |queue| (queue.len(), queue.unanswered))
+    }
+
+    fn refuse_later(&mut self, now: Now, handle: Handle, tag: CompactString, kind: Kind, refusal: Refusal) {
+        let at = now.tick + REFUSAL;
+        if self.refusals.is_empty() {
+            self.timers.arm(at, Due::Refusals);
+        }
+        self.refusals.push_back(Later { at, handle, tag, kind, refusal });
+    }
+
+    fn refuse_due(&mut self, now: Now, out: &mut impl Outlet) {
+        while let Some(later) = self.refusals.pop_front_if(|later| later.at <= now.tick) {
+            out.answer(later.handle, &later.tag, later.kind, &Answer::refused(later.refusal));
+        }
+        if let Some(later) = self.refusals.front() {
+            self.timers.arm(later.at, Due::Refusals);
+        }
+    }
+
+    /// A subscription that a user of ours asked for has been answered: remembered before he hears of it.
+    #[allow(clippy::too_many_arguments)] // who waits, what for, and the answer
+    fn own_subscription(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        tag: CompactString,
+        from: &Address,
+        to: &Address,
+        answer: Answer<'_>,
+        out: &mut impl Outlet,
+    ) {
+        match (&answer, self.loaded(from)) {
+            (Answer::Granted { .. }, Some(key)) => {
+                let origin = Origin::Peer { handle, tag };
+                self.remember_granted(now, key, origin, to.clone(), answer.into_owned());
+            }
+            _ => {
+                out.answer(handle, &tag, Kind::Subscribe, &answer);
+            }
+        }
+    }
+
+    /// Tells every endpoint of an account.
+    fn tell(&self, key: AccountKey, news: News<'_>, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        for id in &account.endpoints {
+            if let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) {
+                out.tell(endpoint.handle, news);
+            }
+        }
+    }
+
+    fn write(&mut self, write: Write, then: Then) {
+        self.writes.push(write);
+        self.thens.push(then);
+    }
+
+    fn unsettle(&mut self, key: AccountKey) {
+        if let Some(account) = self.accounts.get_mut(key) {
+            account.unsettled = account.unsettled.saturating_sub(1);
+        }
+        self.may_forget(key);
+    }
+
+    fn mark_dirty(&mut self, key: AccountKey) {
+        if let Some(account) = self.accounts.get_mut(key)
+            && !std::mem::replace(&mut account.dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+
+    /// If nothing holds the account in memory, it may be forgotten when room is needed.
+    fn may_forget(&mut self, key: AccountKey) {
+        if let Some(account) = self.accounts.get_mut(key)
+            && !account.idle
+            && account.is_idle()
+        {
+            account.idle = true;
+            self.accounts.idle.push_back(key);
+        }
+    }
+
+    fn forget_idle(&mut self) {
+        while self.accounts.idle.len() > limits::IDLE_ACCOUNTS {
+            let Some(key) = self.accounts.idle.pop_front() else { return };
+            let Some(account) = self.accounts.get_mut(key) else { continue };
+            account.idle = false;
+            if account.is_idle() {
+                self.forget(key);
+            }
+        }
+    }
+
+    fn forget(&mut self, key: AccountKey) {
+        if let Some(account) = self.accounts.remove(key) {
+            self.names.remove(&account.address);
+        }
+    }
+
+    /// 128 random bits as text that any protocol can carry.
+    fn random_token(&mut self) -> String {
+        let mut octets = [0; 16];
+        self.random.fill_bytes(&mut octets);
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, octets)
+    }
+
+    fn random_id(&mut self) -> i64 {
+        self.random.next_u64() as i64
+    }
+}

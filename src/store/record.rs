@@ -179,6 +179,8 @@ pub enum Read {
     },
     /// All rules about peers; read once at the start.
     PeerRules,
+    /// Accounts whose watchers were last told that they are online; read once at the start.
+    ToldOnline,
 }
 
 /// An answer to a [`Read`], of the same name.
@@ -192,6 +194,8 @@ pub enum Reading {
     Items(Vec<Item>),
     /// The rules.
     PeerRules(Vec<(Domain, PeerRule)>),
+    /// Of `ToldOnline`.
+    Addresses(Vec<Address>),
     /// The disk or the database failed; the cause is in the log.
     Failed,
 }

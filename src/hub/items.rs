@@ -1,0 +1,215 @@
+//! What waits for a user's next login: reports of his messages that failed when he could not be told,
+//! and messages kept for him if he has opted in.
+//!
+//! An item is on the disk before anybody is told of it, is delivered like any message, and is deleted
+//! when an endpoint has said `okay` to it. A crash between the two delivers it again: its name,
+//! which goes along, tells the two apart.
+
+use compact_str::CompactString;
+
+use super::account::AccountKey;
+use super::address::Address;
+use super::op::{Answer, Envelope, Message, Native, Note, Origin, Refusal, Request};
+use super::transaction::Kind;
+use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
+use crate::clock::{Date, Now};
+use crate::store::record::{Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write};
+
+/// Items on their way to one user at a time.
+const AT_ONCE: u32 = 16;
+
+impl Hub {
+    /// A message for a user who is not there (delivery rule 4).
+    pub(super) fn message_for_absent(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        key: AccountKey,
+        envelope: Envelope<'_>,
+        out: &mut impl Outlet,
+    ) {
+        let id = ItemId(self.random_id());
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let keep = account.keeps_messages && matches!(origin, Origin::Peer { .. });
+        let Request::Message(message) = envelope.request else { return };
+        if !keep {
+            let answer = Answer::refused(Refusal::NoListeners);
+            return self.reply(now, origin, Kind::Message, &envelope.from, &envelope.to, answer, out);
+        }
+        let kept = KeptMessage {
+            from: envelope.from.clone(),
+            reply_to: message.reply_to,
+            content_type: message.content_type.into_owned(),
+            body: message.body.into_owned(),
+            native: envelope.native.map(|n| (n.family.0, n.octets.into_owned())),
+        };
+        let item = Item { id, date: now.date, kind: ItemKind::Message(kept) };
+        let room = Some((self.limits.kept_messages, self.limits.kept_octets));
+        account.unsettled += 1;
+        let write = Write::AddItem { account: account.id, item, room };
+        self.write(write, Then::Kept { key, origin, from: envelope.from });
+    }
+
+    /// The message is kept, or there is no room.
+    pub(super) fn kept(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        origin: Origin,
+        from: &Address,
+        outcome: Option<Outcome>,
+        out: &mut impl Outlet,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let to = account.address.clone();
+        let answer = match outcome {
+            Some(Outcome::Done) => {
+                account.waiting += 1;
+                self.counters.messages_kept += 1;
+                Answer::Ok("kept until the recipient is back".into())
+            }
+            Some(Outcome::Full) => Answer::refused(Refusal::QuotaExceeded),
+            Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),
+            None => Answer::refused(Refusal::Resources),
+        };
+        self.reply(now, origin, Kind::Message, from, &to, answer, out);
+        self.deliver_items(key, out);
+    }
+
+    /// A user of ours can't be told any more that his message failed: it is written down for him.
+    pub(super) fn keep_failure(
+        &mut self,
+        now: Now,
+        sender: Address,
+        recipient: Address,
+        sent: Date,
+        refusal: Refusal,
+        out: &mut impl Outlet,
+    ) {
+        let failure = ItemKind::Failure { recipient, sent, reason: refusal.in_words().to_owned() };
+        self.with_account(now, sender, Parked::Failure(failure), out);
+    }
+
+    pub(super) fn failure_here(&mut self, now: Now, key: AccountKey, kind: ItemKind) {
+        let id = ItemId(self.random_id());
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let item = Item { id, date: now.date, kind };
+        account.unsettled += 1;
+        let write = Write::AddItem { account: account.id, item, room: None };
+        self.write(write, Then::FailureKept { key });
+    }
+
+    /// A failure is on the disk: if the user is there by now, he is told at once.
+    pub(super) fn failure_kept(&mut self, key: AccountKey, outcome: Option<Outcome>, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        match outcome {
+            Some(Outcome::Done) => account.waiting += 1,
+            Some(_) => {}
+            None => log::error!("a report for {} could not be kept", account.address),
+        }
+        self.deliver_items(key, out);
+    }
+
+    /// Fetches what waits for a user who is online, unless some of it is on its way already.
+    pub(super) fn deliver_items(&mut self, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        if account.waiting == 0 || account.delivering != 0 || account.endpoints.is_empty() {
+            return;
+        }
+        // Stands for the read itself until it is answered.
+        account.delivering = 1;
+        out.read(Read::Items { account: account.id, limit: AT_ONCE }, Purpose::Items(key));
+    }
+
+    /// What waits has been read.
+    pub(super) fn items_read(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        items: Option<Vec<Item>>,
+        out: &mut impl Outlet,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.delivering = 0;
+        let Some(items) = items else { return };
+        if items.is_empty() {
+            account.waiting = 0;
+            return;
+        }
+        account.delivering = items.len() as u32;
+        for item in items {
+            self.deliver_item(now, key, item, out);
+        }
+    }
+
+    fn deliver_item(&mut self, now: Now, key: AccountKey, item: Item, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let to = account.address.clone();
+        let origin = Origin::Hub(Errand::Item { key, item: item.id });
+        let envelope = match item.kind {
+            ItemKind::Failure { recipient, sent, reason } => {
+                let body = format!("Your message to {recipient} was not delivered: {reason}.");
+                let note = Note { item: item.id, date: sent, regarding: Some(recipient) };
+                let message = Message {
+                    content_type: "text/plain".into(),
+                    body: body.into_bytes().into(),
+                    reply_to: None,
+                    note: Some(note),
+                };
+                let from = self.notifier(to.domain());
+                Envelope { to, from, request: Request::Message(message), native: None }
+            }
+            ItemKind::Message(kept) => {
+                let note = Note { item: item.id, date: item.date, regarding: None };
+                let message = Message {
+                    content_type: kept.content_type.into(),
+                    body: kept.body.into(),
+                    reply_to: kept.reply_to,
+                    note: Some(note),
+                };
+                let native = kept.native.map(|(family, octets)| Native {
+                    family: super::op::Family(family),
+                    octets: octets.into(),
+                });
+                Envelope { to, from: kept.from, request: Request::Message(message), native }
+            }
+        };
+        if self.accounts.get(key).is_some_and(|account| !account.endpoints.is_empty()) {
+            self.fan_out(now, origin, key, envelope, out);
+        } else {
+            self.item_answered(key, item.id, &Answer::refused(Refusal::NoListeners));
+        }
+    }
+
+    /// An endpoint has the item, or has refused it for good; or it is tried again at the next login.
+    pub(super) fn item_answered(&mut self, key: AccountKey, item: ItemId, answer: &Answer<'_>) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        match answer {
+            // An endpoint that has seen the item and does not want it has had it all the same.
+            Answer::Ok(_)
+            | Answer::Described(_)
+            | Answer::Granted { .. }
+            | Answer::Refused { words: Some(_), .. } => {
+                account.waiting = account.waiting.saturating_sub(1);
+                account.unsettled += 1;
+                let write = Write::RemoveItem { account: account.id, id: item };
+                self.write(write, Then::ItemGone { key });
+            }
+            Answer::Refused { words: None, .. } => {
+                account.delivering = account.delivering.saturating_sub(1);
+            }
+        }
+    }
+
+    /// The item is deleted: the next ones follow when all of this lot are.
+    pub(super) fn item_gone(&mut self, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.delivering = account.delivering.saturating_sub(1);
+        self.deliver_items(key, out);
+    }
+
+    /// The name of an item as it goes along with it.
+    pub fn item_name(item: ItemId) -> CompactString {
+        compact_str::format_compact!("{:016x}", item.0 as u64)
+    }
+}
