@@ -1,0 +1,214 @@
+//! Answers to questions: [`Read`] in, [`Reading`] out. Each is a few look-ups by key.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::error::Trouble;
+use super::key::KeyFile;
+use super::record::{
+    AccountId, AccountRecord, CredentialRecord, DeviceKey, Entries, Inbound, Item, ItemId, ItemKind,
+    KeptMessage, Outbound, PeerRule, Read, Reading, WatcherPolicy,
+};
+use crate::clock::Date;
+use crate::credential::PasswordRecord;
+use crate::hub::address::{Address, Domain, Domains};
+
+/// Answers from one consistent state of the database.
+pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
+    // Read-only: nothing to commit, and rolled back when dropped.
+    let tx = conn.unchecked_transaction()?;
+    Ok(match read {
+        Read::Account(address) => Reading::Account(account(&tx, address.as_str())?.map(Box::new)),
+        Read::Credentials(address) => {
+            Reading::Credentials(credentials(&tx, key, address.as_str())?.map(Box::new))
+        }
+        Read::Items { account, limit } => Reading::Items(items(&tx, *account, *limit)?),
+        Read::PeerRules => Reading::PeerRules(peer_rules(&tx)?),
+    })
+}
+
+pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>, Trouble> {
+    let found = one(
+        conn,
+        "SELECT id, address, locked, watchers, keeps_messages, has_acl, told_online
+         FROM account WHERE address = ?1",
+        [address],
+        |row| {
+            let record = AccountRecord {
+                id: AccountId(row.get(0)?),
+                address: address_at(row, 1)?,
+                locked: row.get(2)?,
+                watchers: watchers_at(row, 3)?,
+                keeps_messages: row.get(4)?,
+                acl: None,
+                profile: Vec::new(),
+                told_online: row.get::<_, Option<i64>>(6)?.map(Date),
+                watched_by: Vec::new(),
+                watching: Vec::new(),
+                waiting: 0,
+            };
+            Ok((record, row.get::<_, bool>(5)?))
+        },
+    )?;
+    let Some((mut record, has_acl)) = found else { return Ok(None) };
+    let id = record.id;
+    if has_acl {
+        record.acl =
+            Some(entries(conn, "SELECT name, value FROM acl WHERE account = ?1 ORDER BY position", id)?);
+    }
+    record.profile =
+        entries(conn, "SELECT name, value FROM profile WHERE account = ?1 ORDER BY position", id)?;
+    record.watched_by = all(
+        conn,
+        "SELECT watcher, token, expires FROM inbound WHERE account = ?1 ORDER BY id",
+        [id.0],
+        |row| Ok(Inbound { watcher: address_at(row, 0)?, token: row.get(1)?, expires: Date(row.get(2)?) }),
+    )?;
+    record.watching = all(
+        conn,
+        "SELECT presentity, token, expires, automatic FROM outbound WHERE account = ?1 ORDER BY id",
+        [id.0],
+        |row| {
+            Ok(Outbound {
+                presentity: address_at(row, 0)?,
+                token: row.get(1)?,
+                expires: Date(row.get(2)?),
+                automatic: row.get(3)?,
+            })
+        },
+    )?;
+    let waiting = "SELECT count(*) FROM item WHERE account = ?1";
+    record.waiting = one(conn, waiting, [id.0], |row| Ok(row.get(0)?))?.unwrap_or(0);
+    Ok(Some(record))
+}
+
+fn entries(conn: &Connection, sql: &str, account: AccountId) -> Result<Entries, Trouble> {
+    all(conn, sql, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn credentials(conn: &Connection, key: &KeyFile, address: &str) -> Result<Option<CredentialRecord>, Trouble> {
+    let found = one(
+        conn,
+        "SELECT a.id, a.address, a.locked, p.argon2, p.scram_salt, p.scram_iterations, p.scram_stored_key,
+                p.scram_server_key
+         FROM account a JOIN password p ON p.account = a.id WHERE a.address = ?1",
+        [address],
+        |row| {
+            Ok(CredentialRecord {
+                account: AccountId(row.get(0)?),
+                address: address_at(row, 1)?,
+                locked: row.get(2)?,
+                password: PasswordRecord {
+                    argon2: row.get(3)?,
+                    scram_salt: row.get(4)?,
+                    scram_iterations: row.get(5)?,
+                    scram_stored_key: row.get(6)?,
+                    scram_server_key: row.get(7)?,
+                },
+                keys: Vec::new(),
+            })
+        },
+    )?;
+    let Some(mut record) = found else { return Ok(None) };
+    let keys = all(
+        conn,
+        "SELECT label, sealed, made FROM device_key WHERE account = ?1 ORDER BY made, label",
+        [record.account.0],
+        |row| {
+            let label: String = row.get(0)?;
+            let opened = key.open(address, &label, row.get_ref(1)?.as_blob().unwrap_or_default());
+            if opened.is_none() {
+                // One damaged row must not shut the other devices out.
+                log::error!("device key {label:?} of {address} can't be opened: make a new one");
+            }
+            let made = Date(row.get(2)?);
+            Ok(opened.map(|secret| DeviceKey { label, secret, made }))
+        },
+    )?;
+    record.keys = keys.into_iter().flatten().collect();
+    Ok(Some(record))
+}
+
+fn items(conn: &Connection, account: AccountId, limit: u32) -> Result<Vec<Item>, Trouble> {
+    all(
+        conn,
+        "SELECT i.id, i.date, i.kind, f.recipient, f.sent, f.reason,
+                m.sender, m.reply_to, m.content_type, m.body, m.family, m.native
+         FROM item i LEFT JOIN failure f ON f.item = i.seq LEFT JOIN message m ON m.item = i.seq
+         WHERE i.account = ?1 ORDER BY i.seq LIMIT ?2",
+        params![account.0, limit],
+        |row| {
+            let kind = match row.get_ref(2)?.as_str().unwrap_or_default() {
+                "failure" => ItemKind::Failure {
+                    recipient: address_at(row, 3)?,
+                    sent: Date(row.get(4)?),
+                    reason: row.get(5)?,
+                },
+                _ => ItemKind::Message(KeptMessage {
+                    from: address_at(row, 6)?,
+                    reply_to: match row.get_ref(7)?.data_type() {
+                        Type::Null => None,
+                        _ => Some(address_at(row, 7)?),
+                    },
+                    content_type: row.get(8)?,
+                    body: row.get(9)?,
+                    native: row.get::<_, Option<u8>>(10)?.zip(row.get(11)?),
+                }),
+            };
+            Ok(Item { id: ItemId(row.get(0)?), date: Date(row.get(1)?), kind })
+        },
+    )
+}
+
+pub fn peer_rules(conn: &Connection) -> Result<Vec<(Domain, PeerRule)>, Trouble> {
+    all(conn, "SELECT domain, rule FROM peer_rule ORDER BY domain", [], |row| {
+        let name: String = row.get(0)?;
+        let domain = Domain::parse(&name).map_err(|e| Trouble::Damaged(format!("{name:?}: {e}")))?;
+        let rule = match row.get_ref(1)?.as_str().unwrap_or_default() {
+            "allow" => PeerRule::Allow,
+            _ => PeerRule::Deny,
+        };
+        Ok((domain, rule))
+    })
+}
+
+/// The rows of a query, by a statement that is prepared once.
+pub fn all<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    mut make: impl FnMut(&Row<'_>) -> Result<T, Trouble>,
+) -> Result<Vec<T>, Trouble> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let mut made = Vec::new();
+    while let Some(row) = rows.next()? {
+        made.push(make(row)?);
+    }
+    Ok(made)
+}
+
+/// The first row of a query, if there is one.
+pub fn one<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    make: impl FnOnce(&Row<'_>) -> Result<T, Trouble>,
+) -> Result<Option<T>, Trouble> {
+    conn.prepare_cached(sql)?.query_row(params, |row| Ok(make(row))).optional()?.transpose()
+}
+
+/// An address in a column. What is stored is canonical, so that no domain needs folding.
+fn address_at(row: &Row<'_>, column: usize) -> Result<Address, Trouble> {
+    let text = row.get_ref(column)?.as_str().unwrap_or_default();
+    Address::parse(text, &Domains::default()).map_err(|e| Trouble::Damaged(format!("{text:?}: {e}")))
+}
+
+pub fn watchers_at(row: &Row<'_>, column: usize) -> Result<WatcherPolicy, Trouble> {
+    match row.get_ref(column)?.as_str().unwrap_or_default() {
+        "refuse" => Ok(WatcherPolicy::Refuse),
+        "ask" => Ok(WatcherPolicy::Ask),
+        "allow" => Ok(WatcherPolicy::Allow),
+        other => Err(Trouble::Damaged(format!("watchers are {other:?}"))),
+    }
+}

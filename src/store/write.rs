@@ -1,0 +1,288 @@
+//! Changes: [`Write`] in, [`Outcome`] out, inside a transaction of [`Store`](super::Store).
+
+use rusqlite::{Connection, Params, params};
+
+use super::error::Trouble;
+use super::key::KeyFile;
+use super::read::one;
+use super::record::{
+    AccountId, Change, Entries, Inbound, Item, ItemKind, Outbound, Outcome, PeerRule, WatcherPolicy, Write,
+};
+use crate::clock::Date;
+use crate::credential::{PasswordRecord, Secret};
+
+/// Makes one change.
+pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome, Trouble> {
+    match write {
+        Write::Admin(change) => admin(conn, key, change),
+        Write::SetProfile { account, profile } => set_profile(conn, *account, profile),
+        Write::SetAcl { account, acl } => set_acl(conn, *account, acl),
+        Write::SetToldOnline { account, since } => found(run(
+            conn,
+            "UPDATE account SET told_online = ?2 WHERE id = ?1",
+            params![account.0, since.map(|d| d.0)],
+        )?),
+        Write::AddInbound { account, inbound } => add_inbound(conn, *account, inbound),
+        Write::RemoveInbound { account, tokens } => {
+            for token in tokens {
+                let sql = "DELETE FROM inbound WHERE account = ?1 AND token = ?2";
+                run(conn, sql, params![account.0, token])?;
+            }
+            Ok(Outcome::Done)
+        }
+        Write::PutOutbound { account, outbound } => put_outbound(conn, *account, outbound),
+        Write::RemoveOutbound { account, presentity, token } => found(run(
+            conn,
+            "DELETE FROM outbound WHERE account = ?1 AND presentity = ?2 AND (?3 IS NULL OR token = ?3)",
+            params![account.0, presentity.as_str(), token],
+        )?),
+        Write::AddItem { account, item, room } => add_item(conn, *account, item, *room),
+        Write::RemoveItem { account, id } => {
+            found(run(conn, "DELETE FROM item WHERE id = ?1 AND account = ?2", params![id.0, account.0])?)
+        }
+        Write::Expire { leases, items } => {
+            run(conn, "DELETE FROM inbound WHERE expires < ?1", [leases.0])?;
+            run(conn, "DELETE FROM outbound WHERE expires < ?1", [leases.0])?;
+            run(conn, "DELETE FROM item WHERE date < ?1", [items.0])?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+fn admin(conn: &Connection, key: &KeyFile, change: &Change) -> Result<Outcome, Trouble> {
+    match change {
+        Change::AddAccount { address, password, date } => add_account(conn, address, password, *date),
+        Change::RemoveAccount { address } => {
+            found(run(conn, "DELETE FROM account WHERE address = ?1", [address])?)
+        }
+        Change::SetPassword { address, password } => match account_of(conn, address)? {
+            Some(account) => put_password(conn, account, password),
+            None => Ok(Outcome::NotFound),
+        },
+        Change::SetLocked { address, locked } => {
+            found(run(conn, "UPDATE account SET locked = ?2 WHERE address = ?1", params![address, locked])?)
+        }
+        Change::SetWatchers { address, watchers } => found(run(
+            conn,
+            "UPDATE account SET watchers = ?2 WHERE address = ?1",
+            params![address, watchers_name(*watchers)],
+        )?),
+        Change::SetKeepsMessages { address, keeps } => found(run(
+            conn,
+            "UPDATE account SET keeps_messages = ?2 WHERE address = ?1",
+            params![address, keeps],
+        )?),
+        Change::AddKey { address, label, secret, date } => add_key(conn, key, address, label, secret, *date),
+        Change::RemoveKey { address, label } => found(run(
+            conn,
+            "DELETE FROM device_key WHERE account = (SELECT id FROM account WHERE address = ?1) AND label = ?2",
+            [address, label],
+        )?),
+        Change::SetPeerRule { domain, rule: Some(rule) } => {
+            let rule = match rule {
+                PeerRule::Allow => "allow",
+                PeerRule::Deny => "deny",
+            };
+            let sql = "INSERT INTO peer_rule (domain, rule) VALUES (?1, ?2)
+                       ON CONFLICT DO UPDATE SET rule = excluded.rule";
+            run(conn, sql, [domain.as_str(), rule])?;
+            Ok(Outcome::Done)
+        }
+        Change::SetPeerRule { domain, rule: None } => {
+            found(run(conn, "DELETE FROM peer_rule WHERE domain = ?1", [domain])?)
+        }
+    }
+}
+
+fn add_account(
+    conn: &Connection,
+    address: &str,
+    password: &PasswordRecord,
+    date: Date,
+) -> Result<Outcome, Trouble> {
+    let sql = "INSERT INTO account (address, made) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    if run(conn, sql, params![address, date.0])? == 0 {
+        return Ok(Outcome::Exists);
+    }
+    put_password(conn, AccountId(conn.last_insert_rowid()), password)
+}
+
+fn put_password(
+    conn: &Connection,
+    account: AccountId,
+    password: &PasswordRecord,
+) -> Result<Outcome, Trouble> {
+    run(
+        conn,
+        "INSERT INTO password
+            (account, argon2, scram_salt, scram_iterations, scram_stored_key, scram_server_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET
+            argon2 = excluded.argon2, scram_salt = excluded.scram_salt,
+            scram_iterations = excluded.scram_iterations, scram_stored_key = excluded.scram_stored_key,
+            scram_server_key = excluded.scram_server_key",
+        params![
+            account.0,
+            password.argon2,
+            password.scram_salt,
+            password.scram_iterations,
+            password.scram_stored_key,
+            password.scram_server_key
+        ],
+    )?;
+    Ok(Outcome::Done)
+}
+
+fn add_key(
+    conn: &Connection,
+    key: &KeyFile,
+    address: &str,
+    label: &str,
+    secret: &Secret,
+    date: Date,
+) -> Result<Outcome, Trouble> {
+    let Some(account) = account_of(conn, address)? else { return Ok(Outcome::NotFound) };
+    let sealed = key.seal(address, label, secret)?;
+    let sql = "INSERT INTO device_key (account, label, sealed, made) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO NOTHING";
+    added(run(conn, sql, params![account.0, label, sealed, date.0])?)
+}
+
+fn set_profile(conn: &Connection, account: AccountId, profile: &Entries) -> Result<Outcome, Trouble> {
+    if !exists(conn, account)? {
+        return Ok(Outcome::NotFound);
+    }
+    run(conn, "DELETE FROM profile WHERE account = ?1", [account.0])?;
+    for (position, (name, value)) in (0_i64..).zip(profile) {
+        let sql = "INSERT INTO profile (account, position, name, value) VALUES (?1, ?2, ?3, ?4)";
+        run(conn, sql, params![account.0, position, name, value])?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn set_acl(conn: &Connection, account: AccountId, acl: &Entries) -> Result<Outcome, Trouble> {
+    if run(conn, "UPDATE account SET has_acl = 1 WHERE id = ?1", [account.0])? == 0 {
+        return Ok(Outcome::NotFound);
+    }
+    run(conn, "DELETE FROM acl WHERE account = ?1", [account.0])?;
+    for (position, (name, value)) in (0_i64..).zip(acl) {
+        let sql = "INSERT INTO acl (account, position, name, value) VALUES (?1, ?2, ?3, ?4)";
+        run(conn, sql, params![account.0, position, name, value])?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn add_inbound(conn: &Connection, account: AccountId, inbound: &Inbound) -> Result<Outcome, Trouble> {
+    if !exists(conn, account)? {
+        return Ok(Outcome::NotFound);
+    }
+    let sql = "INSERT INTO inbound (account, watcher, token, expires) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT DO NOTHING";
+    let watcher = inbound.watcher.as_str();
+    added(run(conn, sql, params![account.0, watcher, inbound.token, inbound.expires.0])?)
+}
+
+fn put_outbound(conn: &Connection, account: AccountId, outbound: &Outbound) -> Result<Outcome, Trouble> {
+    if !exists(conn, account)? {
+        return Ok(Outcome::NotFound);
+    }
+    run(
+        conn,
+        "INSERT INTO outbound (account, presentity, token, expires, automatic) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (account, presentity, token)
+         DO UPDATE SET expires = excluded.expires, automatic = excluded.automatic",
+        params![
+            account.0,
+            outbound.presentity.as_str(),
+            outbound.token,
+            outbound.expires.0,
+            outbound.automatic
+        ],
+    )?;
+    Ok(Outcome::Done)
+}
+
+fn add_item(
+    conn: &Connection,
+    account: AccountId,
+    item: &Item,
+    room: Option<(u32, u32)>,
+) -> Result<Outcome, Trouble> {
+    if !exists(conn, account)? {
+        return Ok(Outcome::NotFound);
+    }
+    let (kind, octets) = match &item.kind {
+        ItemKind::Failure { .. } => ("failure", 0),
+        ItemKind::Message(message) => {
+            let native = message.native.as_ref().map_or(0, |(_, octets)| octets.len());
+            ("message", (message.body.len() + native) as i64)
+        }
+    };
+    if let (Some((most, most_octets)), "message") = (room, kind) {
+        let sql =
+            "SELECT count(*), coalesce(sum(octets), 0) FROM item WHERE account = ?1 AND kind = 'message'";
+        let (kept, kept_octets): (i64, i64) =
+            one(conn, sql, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))?.unwrap_or_default();
+        if kept >= i64::from(most) || kept_octets + octets > i64::from(most_octets) {
+            return Ok(Outcome::Full);
+        }
+    }
+    let sql = "INSERT INTO item (id, account, date, kind, octets) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO NOTHING";
+    if run(conn, sql, params![item.id.0, account.0, item.date.0, kind, octets])? == 0 {
+        return Ok(Outcome::Exists);
+    }
+    let seq = conn.last_insert_rowid();
+    match &item.kind {
+        ItemKind::Failure { recipient, sent, reason } => run(
+            conn,
+            "INSERT INTO failure (item, recipient, sent, reason) VALUES (?1, ?2, ?3, ?4)",
+            params![seq, recipient.as_str(), sent.0, reason],
+        )?,
+        ItemKind::Message(message) => run(
+            conn,
+            "INSERT INTO message (item, sender, reply_to, content_type, body, family, native)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                seq,
+                message.from.as_str(),
+                message.reply_to.as_ref().map(|a| a.as_str()),
+                message.content_type,
+                message.body,
+                message.native.as_ref().map(|(family, _)| *family),
+                message.native.as_ref().map(|(_, octets)| octets),
+            ],
+        )?,
+    };
+    Ok(Outcome::Done)
+}
+
+/// Runs a statement, prepared once; how many rows it has changed (cascades not counted).
+fn run(conn: &Connection, sql: &str, params: impl Params) -> Result<usize, Trouble> {
+    Ok(conn.prepare_cached(sql)?.execute(params)?)
+}
+
+fn exists(conn: &Connection, account: AccountId) -> Result<bool, Trouble> {
+    Ok(conn.prepare_cached("SELECT 1 FROM account WHERE id = ?1")?.exists([account.0])?)
+}
+
+fn account_of(conn: &Connection, address: &str) -> Result<Option<AccountId>, Trouble> {
+    let sql = "SELECT id FROM account WHERE address = ?1";
+    one(conn, sql, [address], |row| Ok(AccountId(row.get(0)?)))
+}
+
+fn found(changed: usize) -> Result<Outcome, Trouble> {
+    Ok(if changed == 0 { Outcome::NotFound } else { Outcome::Done })
+}
+
+fn added(changed: usize) -> Result<Outcome, Trouble> {
+    Ok(if changed == 0 { Outcome::Exists } else { Outcome::Done })
+}
+
+fn watchers_name(watchers: WatcherPolicy) -> &'static str {
+    match watchers {
+        WatcherPolicy::Refuse => "refuse",
+        WatcherPolicy::Ask => "ask",
+        WatcherPolicy::Allow => "allow",
+    }
+}
