@@ -14,6 +14,7 @@ CREATE TABLE account (
     has_acl        INTEGER NOT NULL DEFAULT 0 CHECK (has_acl IN (0, 1)),
     told_online    INTEGER
 ) STRICT;
+CREATE INDEX account_told_online ON account (address) WHERE told_online IS NOT NULL;
 
 CREATE TABLE password (
     account          INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
