@@ -20,32 +20,18 @@ pub struct Ima<'a>(&'a str);
 impl<'a> Ima<'a> {
     /// Checks the shape.
     pub fn parse(text: &'a str) -> Option<Ima<'a>> {
-        let mut ats = 0usize;
-        for b in text.bytes() {
+        let mut ats = 0;
+        let mut at = 0;
+        for (i, b) in text.bytes().enumerate() {
             match b {
-                b'@' => ats += 1,
+                b'@' => (ats, at) = (ats + 1, i),
                 // White space, and what quoted parts, routes, comments and literals are made of.
-                0..=b' '
-                | 0x7F
-                | b'"'
-                | b'('
-                | b')'
-                | b','
-                | b':'
-                | b';'
-                | b'<'
-                | b'>'
-                | b'['
-                | b'\\'
-                | b']' => {
-                    return None;
-                }
+                ..=b' ' | b'"' | b'(' | b')' | b',' | b':'..=b'<' | b'>' | b'['..=b']' | 0x7F => return None,
                 _ => {}
             }
         }
-        let (local, domain) = text.split_once('@')?;
         let fits =
-            ats == 1 && (1..=MAX_LOCAL).contains(&local.len()) && (1..=MAX_DOMAIN).contains(&domain.len());
+            ats == 1 && (1..=MAX_LOCAL).contains(&at) && (1..=MAX_DOMAIN).contains(&(text.len() - at - 1));
         fits.then_some(Ima(text))
     }
 

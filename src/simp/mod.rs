@@ -20,6 +20,7 @@
 
 pub mod command;
 pub mod framer;
+pub mod fuzz;
 pub mod object;
 pub mod write;
 mod xml;

@@ -72,23 +72,38 @@ keys! {
 }
 
 impl Key {
-    /// The key so written, if it is one of these. By length first: it is asked for every entry.
+    /// The key so written, if it is one of these. Asked for every entry: its length and a letter or
+    /// three leave one candidate.
     pub fn of(text: &str) -> Option<Key> {
-        use Key::*;
-        let candidates: &[Key] = match text.len() {
-            2 => &[To],
-            4 => &[From, Type, Body, User, Host, Port],
-            5 => &[Nonce],
-            6 => &[Action, Status, Online, Opaque],
-            7 => &[Request, Message, Version],
-            8 => &[ReplyTo, Response, Duration],
-            9 => &[Regarding, Algorithm],
-            10 => &[Subscriber, Algorithms],
-            11 => &[MinVersion, MaxVersion],
-            13 => &[Authorization],
+        let key = match text.as_bytes() {
+            [b't', _] => Key::To,
+            [b'f', _, _, _] => Key::From,
+            [b't', _, _, _] => Key::Type,
+            [b'b', _, _, _] => Key::Body,
+            [b'u', _, _, _] => Key::User,
+            [b'h', _, _, _] => Key::Host,
+            [b'p', _, _, _] => Key::Port,
+            [b'n', _, _, _, _] => Key::Nonce,
+            [b'a', _, _, _, _, _] => Key::Action,
+            [b's', _, _, _, _, _] => Key::Status,
+            [b'o', b'n', _, _, _, _] => Key::Online,
+            [b'o', _, _, _, _, _] => Key::Opaque,
+            [b'r', _, _, _, _, _, _] => Key::Request,
+            [b'm', _, _, _, _, _, _] => Key::Message,
+            [b'v', _, _, _, _, _, _] => Key::Version,
+            [b'r', _, b's', _, _, _, _, _] => Key::Response,
+            [b'r', _, _, _, _, _, _, _] => Key::ReplyTo,
+            [b'd', _, _, _, _, _, _, _] => Key::Duration,
+            [b'r', _, _, _, _, _, _, _, _] => Key::Regarding,
+            [b'a', _, _, _, _, _, _, _, _] => Key::Algorithm,
+            [b's', _, _, _, _, _, _, _, _, _] => Key::Subscriber,
+            [b'a', _, _, _, _, _, _, _, _, _] => Key::Algorithms,
+            [b'm', b'i', _, _, _, _, _, _, _, _, _] => Key::MinVersion,
+            [b'm', _, _, _, _, _, _, _, _, _, _] => Key::MaxVersion,
+            [b'a', _, _, _, _, _, _, _, _, _, _, _, _] => Key::Authorization,
             _ => return None,
         };
-        candidates.iter().copied().find(|key| key.as_str() == text)
+        if key.as_str() == text { Some(key) } else { None }
     }
 }
 
@@ -348,15 +363,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the literal if it comes next.
-    fn takes(&mut self, literal: &[u8]) -> bool {
-        let found = self.rest().starts_with(literal);
+    fn takes<const N: usize>(&mut self, literal: &[u8; N]) -> bool {
+        let found = self.rest().first_chunk() == Some(literal);
         if found {
-            self.at += literal.len();
+            self.at += N;
         }
         found
     }
 
-    fn expect(&mut self, literal: &[u8]) -> Result<(), BadStream> {
+    fn expect<const N: usize>(&mut self, literal: &[u8; N]) -> Result<(), BadStream> {
         if self.takes(literal) { Ok(()) } else { Err(BadStream::Markup) }
     }
 
@@ -450,7 +465,7 @@ impl<'a> Reader<'a> {
             value
         };
         let element = Span { start: start as u32, end: self.at as u32 };
-        if verbatim && self.traits.carriage_return() {
+        if verbatim && self.traits.carriage_return {
             let octets = self.bytes.get(start..self.at).unwrap_or_default();
             verbatim = memchr(b'\r', octets).is_none();
         }
@@ -502,10 +517,10 @@ impl<'a> Reader<'a> {
     fn value(&mut self) -> Result<(Span, bool), BadStream> {
         let start = self.at;
         let rest = self.rest();
-        let end = if self.traits.ampersand() { memchr2(b'<', b'&', rest) } else { memchr(b'<', rest) };
+        let end = if self.traits.ampersand { memchr2(b'<', b'&', rest) } else { memchr(b'<', rest) };
         let end = end.ok_or(BadStream::Markup)?;
         let plain = rest.get(end..).is_some_and(|r| r.starts_with(b"</"));
-        if !plain || self.traits.carriage_return() {
+        if !plain || self.traits.carriage_return {
             return self.mixed();
         }
         self.check_text(rest.get(..end).unwrap_or_default())?;
@@ -542,8 +557,9 @@ impl<'a> Reader<'a> {
     }
 
     /// `]]>` must not stand in text (production 14).
+    #[inline]
     fn check_text(&self, text: &[u8]) -> Result<(), BadStream> {
-        if self.traits.bracket() && memmem::find(text, b"]]>").is_some() {
+        if self.traits.bracket && memmem::find(text, b"]]>").is_some() {
             return Err(BadStream::Markup);
         }
         Ok(())
@@ -551,7 +567,7 @@ impl<'a> Reader<'a> {
 
     /// Text into the arena, each CR LF and each CR as one LF (XML 1.0 2.11).
     fn push_lines(&mut self, text: &str) {
-        if !self.traits.carriage_return() {
+        if !self.traits.carriage_return {
             return self.scratch.arena.push_str(text);
         }
         let mut pieces = text.split('\r');

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter, memchr3};
 
 /// Why a stream can't be read on (OC-26, OC-27, OC-30): the connection ends it and closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,50 +175,37 @@ fn is_name(text: &str) -> bool {
 
 /// What occurs somewhere in a text, so that its parts need not be searched for it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Traits(u8);
-
-impl Traits {
-    const EXCLUDED: u8 = 1;
-    const HIGH: u8 = 2;
-    const BRACKET: u8 = 4;
-    const RETURN: u8 = 8;
-    const AMPERSAND: u8 = 16;
-
-    /// Of these octets. Written so that the compiler does many octets at once.
-    fn of(data: &[u8]) -> Traits {
-        let bit = |is: bool, bit: u8| if is { bit } else { 0 };
-        Traits(data.iter().fold(0, |seen, &b| {
-            seen | bit((b < 0x20) & (b != b'\t') & (b != b'\n') & (b != b'\r'), Traits::EXCLUDED)
-                | bit(b == 0xEF, Traits::HIGH)
-                | bit(b == b']', Traits::BRACKET)
-                | bit(b == b'\r', Traits::RETURN)
-                | bit(b == b'&', Traits::AMPERSAND)
-        }))
-    }
-
+pub(super) struct Traits {
     /// A `]`.
-    pub(super) fn bracket(self) -> bool {
-        self.0 & Traits::BRACKET != 0
-    }
-
-    /// A CR.
-    pub(super) fn carriage_return(self) -> bool {
-        self.0 & Traits::RETURN != 0
-    }
-
+    pub(super) bracket: bool,
     /// An `&`.
-    pub(super) fn ampersand(self) -> bool {
-        self.0 & Traits::AMPERSAND != 0
-    }
+    pub(super) ampersand: bool,
+    /// A CR.
+    pub(super) carriage_return: bool,
 }
 
-/// Octets as text, if they are UTF-8 and each character is a `Char` of XML 1.0 (production 2).
+/// Octets as text, if they are UTF-8 and each character is a `Char` of XML 1.0 (production 2). Each
+/// pass is one that the compiler or memchr does many octets at a time.
 pub(super) fn characters(data: &[u8]) -> Result<(&str, Traits), BadStream> {
     let text = std::str::from_utf8(data).map_err(|_| BadStream::Utf8)?;
-    let traits = Traits::of(data);
-    let excluded =
-        traits.0 & Traits::EXCLUDED != 0 || (traits.0 & Traits::HIGH != 0 && !text.chars().all(is_char));
-    if excluded { Err(BadStream::Character) } else { Ok((text, traits)) }
+    let mut traits = Traits::default();
+    if data.iter().fold(false, |found, &b| found | ((b < b' ') & (b != b'\n'))) {
+        if data.iter().any(|&b| b < b' ' && !is_space(b)) {
+            return Err(BadStream::Character);
+        }
+        traits.carriage_return = memchr(b'\r', data).is_some();
+    }
+    if let Some(i) = memchr3(b'&', b']', 0xEF, data) {
+        let rest = data.get(i..).unwrap_or_default();
+        traits.bracket = memchr(b']', rest).is_some();
+        traits.ampersand = memchr(b'&', rest).is_some();
+        // U+FFFE and U+FFFF.
+        let excluded = |at: usize| matches!(rest.get(at..at + 3), Some([_, 0xBF, 0xBE | 0xBF]));
+        if memchr_iter(0xEF, rest).any(excluded) {
+            return Err(BadStream::Character);
+        }
+    }
+    Ok((text, traits))
 }
 
 /// `Char` of XML 1.0 (production 2).
