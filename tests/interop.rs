@@ -1,0 +1,38 @@
+//! The real program over real sockets, met by a client in another language: the scripts of `tests/interop`, a
+//! stock SIMP 1.0 client and its checks, which are written from the protocol's clauses and know nothing of
+//! this server's code. Each script can be run by hand as well; they need nothing but python3, and dnsmasq
+//! for the two domains.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a script and shows what it printed; it must succeed.
+fn script(name: &str, arguments: &[&str]) {
+    if Command::new("python3").arg("--version").output().is_err() {
+        println!("SKIP {name}: python3 is not installed (apt-get install python3)");
+        return;
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    let output = Command::new("python3")
+        .arg("-B")
+        .arg(folder.join(name))
+        .args(arguments)
+        .output()
+        .expect("python3 runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    println!("{printed}");
+    assert!(
+        output.status.success(),
+        "{name} failed:\n{}\n{}",
+        printed.lines().filter(|line| !line.starts_with("ok ")).collect::<Vec<_>>().join("\n"),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The client itself, without a server.
+#[test]
+fn the_stock_client_is_sound() {
+    script("test_simp_client.py", &[]);
+}
