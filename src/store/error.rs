@@ -153,6 +153,9 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         match error.kind() {
             io::ErrorKind::AlreadyExists => Trouble::Exists,
+            io::ErrorKind::NotFound => {
+                Trouble::Failed("its directory does not exist: make that first".into())
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::Full,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Trouble::Denied(one_line(&error.to_string()))

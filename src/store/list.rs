@@ -1,5 +1,7 @@
 //! What the command line shows: lists, counts, and whether the file is sound. No secrets.
 
+use std::os::unix::fs::PermissionsExt;
+
 use rusqlite::Row;
 
 use super::Reader;
@@ -172,8 +174,8 @@ impl Reader {
         count().map_err(|t| t.at(&self.path))
     }
 
-    /// Reads every page and compares every index with its table: what is wrong, a line each; nothing if
-    /// the file is sound.
+    /// Reads every page, compares every index with its table, looks who may open the file: what is wrong, a
+    /// line each; nothing if all is well.
     ///
     /// # Errors
     /// If the database can't even be read.
@@ -182,6 +184,10 @@ impl Reader {
             let mut wrong =
                 all(&self.conn, "PRAGMA integrity_check(100)", [], |row| Ok(row.get::<_, String>(0)?))?;
             wrong.retain(|line| line != "ok");
+            let mode = std::fs::metadata(&self.path)?.permissions().mode() & 0o7777;
+            if mode & 0o077 != 0 {
+                wrong.push(format!("it is open to others (mode {mode:04o}): run 'chmod 600' on it"));
+            }
             let orphans = "SELECT \"table\", count(*) FROM pragma_foreign_key_check GROUP BY 1 ORDER BY 1";
             wrong.extend(all(&self.conn, orphans, [], |row| {
                 Ok(format!(

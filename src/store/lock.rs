@@ -126,6 +126,38 @@ mod tests {
         Lock::serve(dir.path()).unwrap();
     }
 
+    /// Not a test: what the next one runs as another process.
+    #[test]
+    #[ignore = "holds a lock for another test"]
+    fn hold_for_another_process() {
+        let Some(dir) = std::env::var_os("HEARTH_TEST_LOCK") else { return };
+        let _lock = Lock::serve(Path::new(&dir)).unwrap();
+        println!("\nheld");
+        // Until it is killed, or its parent is gone.
+        let _ = std::io::stdin().read(&mut [0]);
+    }
+
+    #[test]
+    fn the_lock_goes_with_the_process_however_that_ends() {
+        use std::io::{BufRead, BufReader};
+        use std::process::{Command, Stdio};
+        let dir = tempfile::tempdir().unwrap();
+        let mut other = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::lock::tests::hold_for_another_process", "--ignored", "--nocapture"])
+            .env("HEARTH_TEST_LOCK", dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(other.stdout.take().unwrap()).lines();
+        assert!(lines.map(Result::unwrap).any(|line| line == "held"));
+        let error = Lock::serve(dir.path()).unwrap_err();
+        assert_eq!(error.trouble, Trouble::Running { process: Some(other.id()) });
+        other.kill().unwrap();
+        other.wait().unwrap();
+        Lock::serve(dir.path()).unwrap();
+    }
+
     #[test]
     fn the_lock_file_is_the_owners_own() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! The schema and its versions: a new file gets the whole schema, an older one the steps it lacks, a
-//! newer one is refused.
+//! newer one is refused, and so is any other file, an empty one included: what was a database and is now
+//! empty must not quietly become a server without users.
 //!
 //! `PRAGMA user_version` counts the steps that a file has had; `PRAGMA application_id` tells our files
 //! from others. A step is never changed once it has been released; a new one is added to [`STEPS`], and
@@ -21,9 +22,23 @@ pub const VERSION: u32 = STEPS.len() as u32;
 /// "hrth".
 const APPLICATION: i32 = 0x6872_7468;
 
-/// Brings the database to [`VERSION`]; `check` is put into a new one. All of it or nothing is done.
-pub fn bring_up(conn: &mut Connection, check: &[u8]) -> Result<(), Trouble> {
-    apply(conn, SCHEMA, STEPS, check)
+/// Makes a new database of [`VERSION`], with `check` in it, from an empty file. All or nothing is done.
+pub fn create(conn: &mut Connection, check: &[u8]) -> Result<(), Trouble> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if version(&tx)?.is_some() {
+        return Err(Trouble::Exists);
+    }
+    tx.execute_batch(SCHEMA)?;
+    tx.execute("INSERT INTO setting (name, value) VALUES ('key check', ?1)", [check])?;
+    tx.pragma_update(None, "application_id", APPLICATION)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Brings a database to [`VERSION`]. All or nothing is done.
+pub fn bring_up(conn: &mut Connection) -> Result<(), Trouble> {
+    take_steps(conn, STEPS)
 }
 
 /// Refuses all versions but [`VERSION`].
@@ -31,41 +46,33 @@ pub fn require_current(conn: &Connection) -> Result<(), Trouble> {
     match version(conn)? {
         Some(found) if found > VERSION => Err(Trouble::Newer { found, known: VERSION }),
         Some(VERSION) => Ok(()),
-        found => Err(Trouble::Older { found: found.unwrap_or(0), known: VERSION }),
+        Some(found) => Err(Trouble::Older { found, known: VERSION }),
+        None => Err(Trouble::NotOurs),
     }
 }
 
-fn apply(conn: &mut Connection, schema: &str, steps: &[&str], check: &[u8]) -> Result<(), Trouble> {
-    let known = steps.len() as u32;
-    if version(conn)? == Some(known) {
+fn take_steps(conn: &mut Connection, steps: &[&str]) -> Result<(), Trouble> {
+    if version(conn)? == Some(steps.len() as u32) {
         return Ok(());
     }
     // A step that rebuilds a table must not set off cascades; this has no effect inside a transaction.
     conn.pragma_update(None, "foreign_keys", false)?;
-    let done = apply_missing(conn, schema, steps, check);
+    let done = take_missing(conn, steps);
     conn.pragma_update(None, "foreign_keys", true)?;
     done
 }
 
-fn apply_missing(conn: &mut Connection, schema: &str, steps: &[&str], check: &[u8]) -> Result<(), Trouble> {
+fn take_missing(conn: &mut Connection, steps: &[&str]) -> Result<(), Trouble> {
     let known = steps.len() as u32;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Asked again: another process may have been quicker.
-    match version(&tx)? {
-        None => {
-            tx.execute_batch(schema)?;
-            tx.execute("INSERT INTO setting (name, value) VALUES ('key check', ?1)", [check])?;
-            tx.pragma_update(None, "application_id", APPLICATION)?;
-        }
-        Some(found) => {
-            let missing = steps.get(found as usize..).ok_or(Trouble::Newer { found, known })?;
-            for step in missing {
-                tx.execute_batch(step)?;
-            }
-            if tx.prepare("PRAGMA foreign_key_check")?.exists([])? {
-                return Err(Trouble::Damaged("rows without their owners".into()));
-            }
-        }
+    let found = version(&tx)?.ok_or(Trouble::NotOurs)?;
+    let missing = steps.get(found as usize..).ok_or(Trouble::Newer { found, known })?;
+    for step in missing {
+        tx.execute_batch(step)?;
+    }
+    if tx.prepare("PRAGMA foreign_key_check")?.exists([])? {
+        return Err(Trouble::Damaged("rows without their owners".into()));
     }
     tx.pragma_update(None, "user_version", known)?;
     tx.commit()?;
@@ -150,12 +157,12 @@ mod tests {
     #[test]
     fn a_new_and_a_migrated_schema_are_equal() {
         let mut new = Connection::open_in_memory().unwrap();
-        bring_up(&mut new, &[1; 32]).unwrap();
+        create(&mut new, &[1; 32]).unwrap();
         let wanted = shape(&new);
         assert!(wanted.len() > 100, "{wanted:#?}");
         for version in 0..=STEPS.len() {
             let mut old = frozen(STEPS, version);
-            bring_up(&mut old, &[1; 32]).unwrap();
+            bring_up(&mut old).unwrap();
             assert_eq!(shape(&old), wanted, "from version {version}");
             require_current(&old).unwrap();
         }
@@ -164,7 +171,7 @@ mod tests {
     #[test]
     fn every_table_is_strict_and_nothing_outlives_its_account() {
         let mut conn = Connection::open_in_memory().unwrap();
-        bring_up(&mut conn, &[1; 32]).unwrap();
+        create(&mut conn, &[1; 32]).unwrap();
         let loose = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND NOT strict
                      AND name NOT LIKE 'sqlite_%'";
         assert_eq!(lines(&conn, loose), Vec::<String>::new());
@@ -182,16 +189,16 @@ mod tests {
             "CREATE TABLE c (x INTEGER) STRICT;",
         ];
         let mut old = frozen(&steps, 1);
-        apply(&mut old, "", &steps, &[]).unwrap();
+        take_steps(&mut old, &steps).unwrap();
         assert_eq!(version(&old).unwrap(), Some(3));
         assert_eq!(lines(&old, "SELECT x, y FROM a").len(), 1);
         // Again: nothing to do.
-        apply(&mut old, "", &steps, &[]).unwrap();
+        take_steps(&mut old, &steps).unwrap();
 
         for bad in ["CREATE TABLE c (", "CREATE TABLE c (x INTEGER) STRICT; DELETE FROM a;"] {
             let mut old = frozen(&steps, 1);
             let before = shape(&old);
-            assert!(apply(&mut old, "", &[steps[0], steps[1], bad], &[]).is_err());
+            assert!(take_steps(&mut old, &[steps[0], steps[1], bad]).is_err());
             assert_eq!(version(&old).unwrap(), Some(1));
             assert_eq!(shape(&old), before);
             assert_eq!(lines(&old, "SELECT x FROM a").len(), 1);
@@ -205,13 +212,15 @@ mod tests {
         let mut newer = frozen(STEPS, STEPS.len());
         newer.pragma_update(None, "user_version", VERSION + 1).unwrap();
         let expected = Trouble::Newer { found: VERSION + 1, known: VERSION };
-        assert_eq!(bring_up(&mut newer, &[]).unwrap_err(), expected);
+        assert_eq!(bring_up(&mut newer).unwrap_err(), expected);
         assert_eq!(require_current(&newer).unwrap_err(), expected);
+        assert_eq!(create(&mut newer, &[]).unwrap_err(), Trouble::Exists);
         assert_eq!(version(&newer).unwrap(), Some(VERSION + 1));
 
         let mut other = Connection::open_in_memory().unwrap();
         other.execute_batch("CREATE TABLE x (y)").unwrap();
-        assert_eq!(bring_up(&mut other, &[]).unwrap_err(), Trouble::NotOurs);
+        assert_eq!(bring_up(&mut other).unwrap_err(), Trouble::NotOurs);
+        assert_eq!(create(&mut other, &[]).unwrap_err(), Trouble::NotOurs);
         assert_eq!(lines(&other, "SELECT name FROM sqlite_schema").len(), 1);
     }
 }

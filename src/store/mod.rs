@@ -71,32 +71,39 @@ impl Store {
     /// # Errors
     /// What is wrong and what to do: see [`Trouble`].
     pub fn open(path: &Path, key: &KeyFile, mode: Mode) -> Result<Store, StoreError> {
-        let open = || -> Result<Connection, Trouble> {
-            match mode {
-                Mode::Create => drop(create_private(path)?),
-                Mode::Open if path.try_exists()? => {}
-                Mode::Open => return Err(Trouble::Missing),
-            }
-            let mut conn = Connection::open_with_flags(
-                path,
-                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?;
-            prepare(&conn)?;
-            // First of all this reads the file, so that a newer or foreign one is left as it is.
-            migrate::bring_up(&mut conn, &key.check())?;
-            // A commit is on the disk when it returns, and readers and writer don't wait for each other.
-            conn.pragma_update(None, "journal_mode", "wal")?;
-            conn.pragma_update(None, "synchronous", "full")?;
-            conn.pragma_update(None, "journal_size_limit", JOURNAL)?;
-            conn.pragma_update(None, "secure_delete", "fast")?;
-            require_key(&conn, key)?;
-            if mode == Mode::Create {
-                sync_directory_of(path)?;
-            }
+        let opened = match mode {
+            Mode::Create => Store::create_file(path, key),
+            Mode::Open => Store::open_file(path, key),
+        };
+        let conn = opened.map_err(|t| t.at(path))?;
+        Ok(Store { conn, key: key.clone(), path: path.to_owned() })
+    }
+
+    fn create_file(path: &Path, key: &KeyFile) -> Result<Connection, Trouble> {
+        create_private(path)?;
+        let make = || -> Result<Connection, Trouble> {
+            let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            migrate::create(&mut conn, &key.check())?;
+            make_durable(&conn)?;
+            sync_directory_of(path)?;
             Ok(conn)
         };
-        let conn = open().map_err(|t| t.at(path))?;
-        Ok(Store { conn, key: key.clone(), path: path.to_owned() })
+        make().inspect_err(|_| {
+            // Ours, made above, and empty.
+            let _ = std::fs::remove_file(path);
+        })
+    }
+
+    fn open_file(path: &Path, key: &KeyFile) -> Result<Connection, Trouble> {
+        if !path.try_exists()? {
+            return Err(Trouble::Missing);
+        }
+        let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // First of all this reads the file, so that a newer or foreign one is left as it is.
+        migrate::bring_up(&mut conn)?;
+        make_durable(&conn)?;
+        require_key(&conn, key)?;
+        Ok(conn)
     }
 
     /// A new, empty database that lives in memory, as long as the store does.
@@ -108,7 +115,7 @@ impl Store {
         let open = || -> Result<Connection, Trouble> {
             let mut conn = Connection::open_in_memory()?;
             prepare(&conn)?;
-            migrate::bring_up(&mut conn, &key.check())?;
+            migrate::create(&mut conn, &key.check())?;
             Ok(conn)
         };
         let conn = open().map_err(|t| t.at(&path))?;
@@ -188,11 +195,7 @@ impl Reader {
             if !path.try_exists()? {
                 return Err(Trouble::Missing);
             }
-            let conn = Connection::open_with_flags(
-                path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?;
-            prepare(&conn)?;
+            let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             migrate::require_current(&conn)?;
             require_key(&conn, key)?;
             Ok(conn)
@@ -211,26 +214,44 @@ impl Reader {
 
     /// Writes a copy of the database as of this moment, readable by its owner only, and on the disk when
     /// this returns. Neither a server that runs in another process nor its users are kept waiting. The
-    /// key file is not in it.
+    /// key file is not in it. The copy gets its name only when it is whole.
     ///
     /// # Errors
     /// [`Trouble::Exists`] if there is such a file: nothing is overwritten. On any other failure no
     /// file is left behind.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let file = create_private(to).map_err(|e| Trouble::from(e).at(to))?;
-        let copy = || -> Result<(), Trouble> {
-            let name = to.to_str().ok_or(Trouble::Failed("the file's name is not UTF-8".into()))?;
-            self.conn.execute("VACUUM INTO ?1", [name])?;
-            file.sync_all()?;
-            sync_directory_of(to)?;
-            Ok(())
-        };
-        copy().map_err(|trouble| {
-            // It is ours, made above, and of no use.
+        // Holds the name until the whole copy takes its place.
+        create_private(to).map_err(|e| Trouble::from(e).at(to))?;
+        let mut partial = to.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let copied = self.copy_by_way_of(&partial, to);
+        copied.map_err(|trouble| {
             let _ = std::fs::remove_file(to);
             trouble.at(to)
         })
     }
+
+    fn copy_by_way_of(&self, partial: &Path, to: &Path) -> Result<(), Trouble> {
+        let name = partial.to_str().ok_or(Trouble::Failed("the file's name is not UTF-8".into()))?;
+        let file = create_private(partial)?;
+        let copy = || -> Result<(), Trouble> {
+            self.conn.execute("VACUUM INTO ?1", [name])?;
+            file.sync_all()?;
+            std::fs::rename(partial, to)?;
+            sync_directory_of(to)?;
+            Ok(())
+        };
+        copy().inspect_err(|_| {
+            let _ = std::fs::remove_file(partial);
+        })
+    }
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Trouble> {
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    prepare(&conn)?;
+    Ok(conn)
 }
 
 /// What every connection needs.
@@ -240,6 +261,16 @@ fn prepare(conn: &Connection) -> Result<(), Trouble> {
     conn.pragma_update(None, "foreign_keys", true)?;
     // A database is data: nothing in its schema may call functions with side effects.
     conn.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+/// A commit is on the disk when it returns, and readers and writer don't wait for each other.
+fn make_durable(conn: &Connection) -> Result<(), Trouble> {
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "journal_size_limit", JOURNAL)?;
+    // What is deleted is overwritten where that costs nothing extra.
+    conn.pragma_update(None, "secure_delete", "fast")?;
     Ok(())
 }
 

@@ -605,12 +605,61 @@ fn every_trouble_with_a_file_is_named() {
 }
 
 #[test]
-fn an_unfinished_new_file_becomes_a_database_when_opened() {
+fn an_empty_file_does_not_become_a_server_without_users() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(DATABASE_FILE);
     fs::write(&path, "").unwrap();
-    let mut store = Store::open(&path, &key(), Mode::Open).unwrap();
-    done(&mut store, add(ALICE));
+    assert_eq!(Store::open(&path, &key(), Mode::Open).unwrap_err().trouble, Trouble::NotOurs);
+    assert_eq!(Reader::open(&path, &key()).unwrap_err().trouble, Trouble::NotOurs);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+    let error = Store::open(&dir.path().join("none/x.db"), &key(), Mode::Create).unwrap_err();
+    assert!(error.to_string().contains("directory does not exist"), "{error}");
+}
+
+#[test]
+fn a_locked_or_unwritable_database_fails_the_commit_and_says_so() {
+    let (_dir, path, mut store) = on_disk();
+    let other = Store::open(&path, &key(), Mode::Open).unwrap();
+    other.conn.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store.conn.busy_timeout(Duration::ZERO).unwrap();
+    assert_eq!(store.commit(&[add(BOB)]).unwrap_err().trouble, Trouble::Busy);
+    other.conn.execute_batch("ROLLBACK").unwrap();
+    store.conn.pragma_update(None, "query_only", true).unwrap();
+    let error = store.commit(&[add(BOB)]).unwrap_err();
+    assert!(matches!(error.trouble, Trouble::Denied(_)), "{error}");
+    store.conn.pragma_update(None, "query_only", false).unwrap();
+    assert_eq!(store.commit(&[add(BOB)]).unwrap(), [Outcome::Done]);
+}
+
+#[test]
+fn whatever_is_left_of_the_log_gives_whole_batches_in_their_order() {
+    // As after a crash of the machine: of what was written last, only a part has reached the disk.
+    let (dir, path, mut store) = on_disk();
+    let password = password();
+    let mut lengths = Vec::new();
+    for number in 0..20 {
+        let add = |half: &str| {
+            let address = format!("{half}{number}@example.org");
+            Write::Admin(Change::AddAccount { address, password: password.clone(), date: Date(0) })
+        };
+        store.commit(&[add("a"), add("b")]).unwrap();
+        lengths.push(fs::metadata(dir.path().join("hearth.db-wal")).unwrap().len());
+    }
+    let (database, log) = (fs::read(&path).unwrap(), fs::read(dir.path().join("hearth.db-wal")).unwrap());
+    let cuts = (0..40).map(|i| log.len() * i / 40).chain(lengths.iter().map(|l| *l as usize));
+    for cut in cuts {
+        let after = tempfile::tempdir().unwrap();
+        let path = after.path().join(DATABASE_FILE);
+        fs::write(&path, &database).unwrap();
+        fs::write(after.path().join("hearth.db-wal"), &log[..cut]).unwrap();
+        let store = Store::open(&path, &key(), Mode::Open).unwrap();
+        let there = |half: &str, n: usize| account(&store, &format!("{half}{n}@example.org")).is_some();
+        let kept = lengths.iter().filter(|l| **l <= cut as u64).count();
+        for number in 0..lengths.len() {
+            assert_eq!(there("a", number), there("b", number), "half of batch {number} at {cut}");
+            assert_eq!(there("a", number), number < kept, "batch {number} at {cut}");
+        }
+    }
 }
 
 #[test]
@@ -697,6 +746,13 @@ fn a_backup_is_a_whole_database_of_one_moment() {
     assert_eq!(reader.backup(&path).unwrap_err().trouble, Trouble::Exists);
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(reader.backup(&dir.path().join("none/copy.db")).is_err());
+    let next = dir.path().join("next.db");
+    fs::write(dir.path().join("next.db.partial"), "in the way").unwrap();
+    assert!(reader.backup(&next).is_err());
+    assert!(!next.exists());
+    assert!(!dir.path().join("copy.db.partial").exists());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(reader.check().unwrap(), ["it is open to others (mode 0644): run 'chmod 600' on it"]);
 }
 
 #[test]

@@ -11,6 +11,10 @@ use super::record::{
 use crate::clock::Date;
 use crate::credential::{PasswordRecord, Secret};
 
+/// Rows of a kind that one [`Write::Expire`] deletes at most, oldest first: after a long pause there may
+/// be millions, and the batches behind it wait. The next one goes on.
+const EXPIRED_AT_ONCE: i64 = 100_000;
+
 /// Makes one change.
 pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome, Trouble> {
     match write {
@@ -41,9 +45,15 @@ pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome,
             found(run(conn, "DELETE FROM item WHERE id = ?1 AND account = ?2", params![id.0, account.0])?)
         }
         Write::Expire { leases, items } => {
-            run(conn, "DELETE FROM inbound WHERE expires < ?1", [leases.0])?;
-            run(conn, "DELETE FROM outbound WHERE expires < ?1", [leases.0])?;
-            run(conn, "DELETE FROM item WHERE date < ?1", [items.0])?;
+            let sql = "DELETE FROM inbound WHERE id IN
+                       (SELECT id FROM inbound WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
+            run(conn, sql, [leases.0, EXPIRED_AT_ONCE])?;
+            let sql = "DELETE FROM outbound WHERE id IN
+                       (SELECT id FROM outbound WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
+            run(conn, sql, [leases.0, EXPIRED_AT_ONCE])?;
+            let sql = "DELETE FROM item WHERE seq IN
+                       (SELECT seq FROM item WHERE date < ?1 ORDER BY date LIMIT ?2)";
+            run(conn, sql, [items.0, EXPIRED_AT_ONCE])?;
             Ok(Outcome::Done)
         }
     }
