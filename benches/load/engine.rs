@@ -1,0 +1,223 @@
+//! The generator: pairs of connections that keep a fixed number of messages under way.
+//!
+//! In each pair a sender issues messages, the other side answers each, and the answer's arrival at
+//! the sender completes the operation and starts the next one. One thread, one mio loop, texts made
+//! beforehand: the generator must cost less than what it measures, since it has one core as well.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::Failure;
+
+/// The longest silence before a run is given up.
+const PATIENCE: Duration = Duration::from_secs(20);
+const BUFFER: usize = 256 * 1024;
+
+/// What completed replies a piece of input held.
+#[derive(Default)]
+pub struct Replies {
+    /// Octets that are dealt with; the rest is an incomplete reply.
+    pub used: usize,
+    /// Operations that succeeded.
+    pub done: u64,
+    /// Operations that were refused.
+    pub failed: u64,
+}
+
+/// How messages, answers and replies look.
+pub trait Wire {
+    /// Appends message number `id` of a pair.
+    fn message(&self, pair: usize, id: u64, out: &mut Vec<u8>);
+    /// Appends an answer for each complete message in `input`; tells how many octets those were.
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> usize;
+    /// Counts the complete replies in `input`.
+    fn replies(&self, input: &[u8]) -> Replies;
+}
+
+/// A non-blocking connection with what is left over from its last read and its last write.
+pub struct Conn {
+    stream: TcpStream,
+    tail: Vec<u8>,
+    /// What waits to be written.
+    pub out: Vec<u8>,
+}
+
+impl Conn {
+    /// Takes over a connection, and what has been read from it beyond the login.
+    ///
+    /// # Errors
+    /// If it can't be made non-blocking.
+    pub fn new(stream: std::net::TcpStream, tail: Vec<u8>) -> Result<Conn, Failure> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        Ok(Conn { stream: TcpStream::from_std(stream), tail, out: Vec::new() })
+    }
+
+    /// Puts it under the poll's watch.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn register(&mut self, poll: &Poll, token: usize) -> io::Result<()> {
+        poll.registry().register(&mut self.stream, Token(token), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Reads what there is and gives it to `take`, which says how much of it is used.
+    ///
+    /// # Errors
+    /// If the connection has failed or was closed.
+    pub fn read(
+        &mut self,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&[u8], &mut Vec<u8>) -> usize,
+    ) -> Result<(), Failure> {
+        loop {
+            let count = match self.stream.read(buffer) {
+                Ok(0) => return Err(Failure("the server closed a connection".into())),
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e.into()),
+            };
+            let input = &buffer[..count];
+            if self.tail.is_empty() {
+                let used = take(input, &mut self.out);
+                self.tail.extend_from_slice(&input[used..]);
+            } else {
+                self.tail.extend_from_slice(input);
+                let used = take(&self.tail, &mut self.out);
+                self.tail.drain(..used);
+            }
+            if count < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    ///
+    /// # Errors
+    /// If the connection has failed.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        while !self.out.is_empty() {
+            match self.stream.write(&self.out) {
+                Ok(count) if count == self.out.len() => self.out.clear(),
+                Ok(count) => drop(self.out.drain(..count)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A sender's account of its pair.
+struct Sender {
+    next_id: u64,
+    sent_at: Instant,
+}
+
+/// All pairs of one server.
+pub struct Load<W> {
+    wire: W,
+    poll: Poll,
+    events: Events,
+    /// Senders at even places, the ones who answer at odd ones.
+    conns: Vec<Conn>,
+    senders: Vec<Sender>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Wire> Load<W> {
+    /// From connected pairs: sender first.
+    ///
+    /// # Errors
+    /// Whatever the sockets say.
+    pub fn new(wire: W, pairs: Vec<(Conn, Conn)>) -> Result<Load<W>, Failure> {
+        let poll = Poll::new()?;
+        let mut conns: Vec<Conn> = Vec::with_capacity(2 * pairs.len());
+        let senders = pairs.iter().map(|_| Sender { next_id: 1, sent_at: Instant::now() }).collect();
+        for (sender, receiver) in pairs {
+            conns.extend([sender, receiver]);
+        }
+        for (index, conn) in conns.iter_mut().enumerate() {
+            conn.register(&poll, index)?;
+        }
+        Ok(Load { wire, poll, events: Events::with_capacity(1024), conns, senders, buffer: vec![0; BUFFER] })
+    }
+
+    /// Makes `operations` of them, `window` under way in each pair. With `latencies` given, every
+    /// operation's time from writing to reply is added there (meant for a window of one).
+    ///
+    /// # Errors
+    /// If the server closes a connection, refuses a message, or stops answering.
+    pub fn run(
+        &mut self,
+        operations: u64,
+        window: u64,
+        mut latencies: Option<&mut Vec<Duration>>,
+    ) -> Result<(), Failure> {
+        let (mut issued, mut done) = (0, 0);
+        for pair in 0..self.senders.len() {
+            issued += self.issue(pair, window.min(operations - issued))?;
+        }
+        let mut last = Instant::now();
+        while done < operations {
+            self.poll.poll(&mut self.events, Some(PATIENCE))?;
+            if last.elapsed() > PATIENCE {
+                return Err(Failure(format!("no answer any more after {done} of {operations} operations")));
+            }
+            let before = done;
+            for event in &self.events {
+                let index = event.token().0;
+                let (conn, wire) = (&mut self.conns[index], &self.wire);
+                if index % 2 == 1 {
+                    conn.read(&mut self.buffer, |input, out| wire.answer(input, out))?;
+                } else {
+                    let sender = &mut self.senders[index / 2];
+                    let (mut completed, mut failed) = (0, 0);
+                    conn.read(&mut self.buffer, |input, _| {
+                        let replies = wire.replies(input);
+                        completed += replies.done;
+                        failed += replies.failed;
+                        replies.used
+                    })?;
+                    if failed > 0 {
+                        return Err(Failure(format!("{failed} operations were refused")));
+                    }
+                    done += completed;
+                    if completed > 0
+                        && let Some(latencies) = &mut latencies
+                    {
+                        let now = Instant::now();
+                        latencies.push(now - sender.sent_at);
+                        sender.sent_at = now;
+                    }
+                    for _ in 0..completed.min(operations - issued) {
+                        wire.message(index / 2, sender.next_id, &mut conn.out);
+                        sender.next_id += 1;
+                        issued += 1;
+                    }
+                }
+                conn.flush()?;
+            }
+            if done > before {
+                last = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts `count` operations of a pair.
+    fn issue(&mut self, pair: usize, count: u64) -> Result<u64, Failure> {
+        let (conn, sender) = (&mut self.conns[2 * pair], &mut self.senders[pair]);
+        for _ in 0..count {
+            self.wire.message(pair, sender.next_id, &mut conn.out);
+            sender.next_id += 1;
+        }
+        sender.sent_at = Instant::now();
+        conn.flush()?;
+        Ok(count)
+    }
+}

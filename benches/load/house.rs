@@ -1,0 +1,163 @@
+//! A home server to be measured: its folder with configuration, accounts and certificate, and its
+//! process.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hearth::clock::Date;
+use hearth::credential::{Cost, PasswordRecord, Secret};
+use hearth::hub::address::{Address, Domain, Domains};
+use hearth::store::record::{Change, Write};
+use hearth::store::{DATABASE_FILE, KEY_FILE, KeyFile, Mode, Store};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::proc::{self, Process};
+use crate::shim::Shim;
+use crate::simp::Target;
+use crate::{Failure, hearth_binary};
+
+/// The device key of every account.
+pub const SECRET: &str = "benchmark-device-key";
+/// Accounts written in one transaction.
+const BATCH: usize = 5000;
+/// The longest start.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server's folder.
+pub struct House {
+    dir: PathBuf,
+    /// The domain it is home to.
+    pub domain: String,
+    /// Its listener for everything.
+    pub address: SocketAddr,
+    /// The roots that its TLS listener is to be checked by, if that is one.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl House {
+    /// Prepares a folder for a domain at an address of this machine. `peers` are set by hand.
+    ///
+    /// # Errors
+    /// Whatever keeps the files from being written.
+    pub fn build(
+        parent: &Path,
+        domain: &str,
+        address: SocketAddr,
+        peers: &[(&str, SocketAddr)],
+        tls: bool,
+    ) -> Result<House, Failure> {
+        let dir = parent.join(domain);
+        fs::create_dir_all(&dir)?;
+        let mut text = format!(
+            "domains = [\"{domain}\"]\ndata_dir = \"{}\"\n\n[[listen]]\nprotocol = \"simp\"\n\
+             address = \"{address}\"\ntls = {tls}\n\n",
+            dir.display()
+        );
+        for (peer, at) in peers {
+            write!(text, "[[peer]]\ndomain = \"{peer}\"\nprotocol = \"simp\"\naddress = \"{at}\"\n\n")?;
+        }
+        let client = if tls {
+            text.push_str("[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n\n");
+            Some(Arc::new(certify(&dir, domain)?))
+        } else {
+            None
+        };
+        // The benchmark is one address that does what thousands would.
+        text.push_str(
+            "[limits]\nconnections_per_address = 100000\nunproven_per_address = 100000\n\
+             logins_per_second = 1000000\nrequests_per_second_user = 1000000\n\
+             requests_per_second_peer = 10000000\n",
+        );
+        fs::write(dir.join("hearth.toml"), text)?;
+        Ok(House { dir, domain: domain.to_owned(), address, tls: client })
+    }
+
+    /// Writes the database with accounts, each with the same device key if `keys`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn populate(&self, users: impl Iterator<Item = String>, keys: bool) -> Result<(), Failure> {
+        let key = KeyFile::create(&self.dir.join(KEY_FILE), [7; 32])?;
+        let mut store = Store::open(&self.dir.join(DATABASE_FILE), &key, Mode::Create)?;
+        let password = PasswordRecord::with_cost("benchmark", [7; 32], Cost::LEAST)
+            .map_err(|_| "the password is not taken")?;
+        let domains = Domains::new(vec![Domain::parse(&self.domain)?]);
+        let mut writes = Vec::with_capacity(2 * BATCH);
+        for user in users {
+            let address = Address::parse(&format!("{user}@{}", self.domain), &domains)?.to_string();
+            let (password, date) = (password.clone(), Date(0));
+            writes.push(Write::Admin(Change::AddAccount { address: address.clone(), password, date }));
+            if keys {
+                let (label, secret) = ("bench".to_owned(), Secret::new(SECRET.to_owned()));
+                writes.push(Write::Admin(Change::AddKey { address, label, secret, date }));
+            }
+            if writes.len() >= 2 * BATCH {
+                store.commit(&writes)?;
+                writes.clear();
+            }
+        }
+        store.commit(&writes)?;
+        Ok(())
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// If it ends, or takes too long.
+    pub fn serve(&self, shim: Option<&Shim>) -> Result<Process, Failure> {
+        let mut command = proc::on_core(proc::SERVER_CORE, &hearth_binary());
+        command.arg("--config").arg(self.dir.join("hearth.toml")).arg("serve").stdout(Stdio::null());
+        if let Some(shim) = shim {
+            shim.load(&mut command);
+        }
+        let mut process = Process::start(command)?;
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = process.ended()? {
+                return Err(Failure(format!("the server ended at once: {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(Failure("the server did not start to listen".into()));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(process)
+    }
+
+    /// The address of a user.
+    pub fn user(&self, local: &str) -> String {
+        format!("{local}@{}", self.domain)
+    }
+
+    /// How to reach it.
+    pub fn target(&self) -> Target {
+        let tls = self.tls.clone().map(|config| (config, self.domain.clone()));
+        Target { address: self.address, tls }
+    }
+}
+
+/// A free port of an address of this machine.
+///
+/// # Errors
+/// If there is none.
+pub fn free_port(ip: IpAddr) -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
+}
+
+/// Makes the server's certificate, and a client that trusts nothing else.
+fn certify(dir: &Path, domain: &str) -> Result<ClientConfig, Failure> {
+    let certified = rcgen::generate_simple_self_signed(vec![domain.to_owned()])?;
+    fs::write(dir.join("certificate.pem"), certified.cert.pem())?;
+    fs::write(dir.join("key.pem"), certified.signing_key.serialize_pem())?;
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(certified.cert.der().to_vec()))?;
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"simp/1.0".to_vec()];
+    Ok(config)
+}

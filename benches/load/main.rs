@@ -1,0 +1,216 @@
+//! The benchmark: what hearth costs its machine, beside a bare relay in the same run.
+//!
+//! `cargo bench --bench load` builds the server, starts it and the relay on one core, loads them in
+//! turn from another, and prints what each operation cost in CPU time as the operating system
+//! accounts it. `docs/performance.md` says how to read it.
+
+mod engine;
+mod house;
+mod lines;
+mod messages;
+mod proc;
+mod relay;
+mod report;
+mod shim;
+mod simp;
+mod users;
+
+use std::cell::{Cell, OnceCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use house::House;
+use report::Report;
+use shim::Shim;
+
+/// Why a measure could not be taken.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: fmt::Display> From<E> for Failure {
+    fn from(e: E) -> Failure {
+        Failure(e.to_string())
+    }
+}
+
+/// The server under measurement.
+pub fn hearth_binary() -> PathBuf {
+    std::env::var_os("LOAD_HEARTH").map_or_else(|| env!("CARGO_BIN_EXE_hearth").into(), PathBuf::from)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The relay, one server, and two federating ones.
+    Messages,
+    /// Allocations and system calls.
+    Calls,
+    /// Digest logins.
+    Logins,
+    /// A presence change and its watchers.
+    Watchers,
+    /// Delivery beside a slow disk.
+    Disk,
+    /// Idle connections, plain.
+    Idle,
+    /// Idle connections on TLS.
+    IdleTls,
+    /// A start with a million accounts.
+    Start,
+}
+
+/// Measures what hearth costs, beside a bare relay.
+///
+/// LOAD_HEARTH names another server binary than the one just built.
+#[derive(Parser)]
+#[command(name = "load")]
+struct Arguments {
+    /// Only these parts. What is a multiple of B needs `messages` among them.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Rounds of each measure; the median counts.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Operations of one round with one message in flight; others follow from it.
+    #[arg(long, default_value_t = 200_000)]
+    operations: u64,
+    /// Pairs of users who write to each other.
+    #[arg(long, default_value_t = 100)]
+    pairs: usize,
+    /// Watchers of one user.
+    #[arg(long, default_value_t = 1000)]
+    watchers: usize,
+    /// Idle connections.
+    #[arg(long, default_value_t = 19_000)]
+    idle: usize,
+    /// Accounts of the server that is started.
+    #[arg(long, default_value_t = 1_000_000)]
+    accounts: usize,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What all measures share.
+pub struct Bench {
+    /// Rounds of each measure.
+    pub rounds: usize,
+    /// Operations of one round.
+    pub operations: u64,
+    /// Pairs of users.
+    pub pairs: usize,
+    /// Watchers of one user.
+    pub watchers: usize,
+    /// Idle connections.
+    pub idle: usize,
+    /// Accounts of the server that is started.
+    pub accounts: usize,
+    /// B, microseconds; not a number before it is measured.
+    pub yardstick: Cell<f64>,
+    dir: tempfile::TempDir,
+    shim: OnceCell<Shim>,
+}
+
+impl Bench {
+    /// Where everything is; removed at the end.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A free port of an address of this machine.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn address(&self, ip: [u8; 4]) -> Result<SocketAddr, Failure> {
+        house::free_port(ip.into())
+    }
+
+    /// A house without peers, in clear.
+    ///
+    /// # Errors
+    /// If its files can't be written.
+    pub fn house(&self, domain: &str, ip: [u8; 4]) -> Result<House, Failure> {
+        self.house_with(domain, ip, false)
+    }
+
+    /// A house without peers.
+    ///
+    /// # Errors
+    /// If its files can't be written.
+    pub fn house_with(&self, domain: &str, ip: [u8; 4], tls: bool) -> Result<House, Failure> {
+        House::build(self.dir(), domain, self.address(ip)?, &[], tls)
+    }
+
+    /// The library that counts and delays, built at its first use.
+    ///
+    /// # Errors
+    /// If it can't be built.
+    pub fn shim(&self) -> Result<&Shim, Failure> {
+        if let Some(shim) = self.shim.get() {
+            return Ok(shim);
+        }
+        let shim = Shim::build(self.dir())?;
+        Ok(self.shim.get_or_init(|| shim))
+    }
+
+    fn measure(&self, part: Part, report: &mut Report) -> Result<(), Failure> {
+        match part {
+            Part::Messages => messages::against_relay(self, report),
+            Part::Calls => messages::counted(self, report),
+            Part::Logins => users::logins(self, report),
+            Part::Watchers => users::fan_out(self, report),
+            Part::Disk => messages::slow_disk(self, report),
+            Part::Idle => users::idle(self, report, false),
+            Part::IdleTls => users::idle(self, report, true),
+            Part::Start => users::start(self, report),
+        }
+    }
+}
+
+fn run() -> Result<bool, Failure> {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("relay") {
+        let address = words.next().unwrap_or_default().parse()?;
+        return Ok(relay::run(address).map(|()| true)?);
+    }
+    let arguments = Arguments::parse();
+    if !proc::can_pin() {
+        proc::note("one core, or no taskset: server and generator disturb each other");
+    }
+    proc::bind(std::process::id(), proc::LOAD_CORE);
+    let bench = Bench {
+        rounds: arguments.rounds.max(1),
+        operations: arguments.operations,
+        pairs: arguments.pairs,
+        watchers: arguments.watchers,
+        idle: arguments.idle,
+        accounts: arguments.accounts,
+        yardstick: Cell::new(f64::NAN),
+        dir: tempfile::tempdir()?,
+        shim: OnceCell::new(),
+    };
+    let parts = if arguments.parts.is_empty() { Part::value_variants() } else { &arguments.parts };
+    let (mut report, mut complete) = (Report::default(), true);
+    for part in parts {
+        if let Err(Failure(why)) = bench.measure(*part, &mut report) {
+            proc::note(&format!("{part:?} could not be measured: {why}"));
+            complete = false;
+        }
+    }
+    print!("{report}");
+    Ok(complete)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(why)) => {
+            proc::note(&why);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Messages: one server beside the relay, two federating servers, what they ask of the system, and
+//! whether a slow disk is felt.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hearth::client::blocking::{Client, Place};
+use hearth::client::{Account, Proof};
+use hearth::credential::Secret;
+
+use crate::engine::{Conn, Load, Wire};
+use crate::house::{House, SECRET};
+use crate::proc::Process;
+use crate::report::{Report, median, micros_each, per_mille};
+use crate::shim::Counts;
+use crate::simp::{Messages, Routing};
+use crate::{Bench, Failure, lines};
+
+/// Octets of a message's body.
+const BODY: usize = 64;
+/// Messages under way in each pair: the two loads.
+const WINDOWS: [u64; 2] = [1, 16];
+
+/// The names of a pair's users, before the `@`.
+pub fn pair(index: usize) -> (String, String) {
+    (format!("alice{index}"), format!("bob{index}"))
+}
+
+/// All of them.
+pub fn users(pairs: usize) -> impl Iterator<Item = String> {
+    (0..pairs).map(pair).flat_map(|(a, b)| [a, b])
+}
+
+/// Logs pairs in: senders at one house, recipients at the other, which may be the same.
+///
+/// # Errors
+/// If a login is refused.
+pub fn connect(pairs: usize, from: &House, to: &House) -> Result<Load<Messages>, Failure> {
+    let (mut there, mut here) = (Routing::open(&to.target())?, Routing::open(&from.target())?);
+    let (mut conns, mut names) = (Vec::new(), Vec::new());
+    for (alice, bob) in (0..pairs).map(pair) {
+        let (alice, bob) = (from.user(&alice), to.user(&bob));
+        let (stream, tail) = there.login(&bob, SECRET)?;
+        let recipient = Conn::new(stream, tail)?;
+        let (stream, tail) = here.login(&alice, SECRET)?;
+        conns.push((Conn::new(stream, tail)?, recipient));
+        names.push((alice, bob));
+    }
+    Load::new(Messages::new(&names, BODY), conns)
+}
+
+/// CPU of some processes for a number of operations, microseconds each.
+fn cost<W: Wire>(
+    processes: &[&Process],
+    load: &mut Load<W>,
+    operations: u64,
+    window: u64,
+) -> Result<f64, Failure> {
+    let cpu = || processes.iter().map(|p| p.cpu()).sum::<Result<Duration, Failure>>();
+    // Caches, buffers and branch predictors as they are in the middle of things.
+    load.run(operations / 10, window, None)?;
+    let before = cpu()?;
+    load.run(operations, window, None)?;
+    Ok(micros_each(cpu()? - before, operations))
+}
+
+/// B and its multiples; gives B, with one message in flight.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let house = bench.house("one.test", [127, 0, 0, 1])?;
+    house.populate(users(bench.pairs), true)?;
+    let server = house.serve(None)?;
+    let mut messages = connect(bench.pairs, &house, &house)?;
+    let (relay, mut plain) = lines::start(bench.pairs, BODY)?;
+    let federation = Federation::start(bench)?;
+    let mut federated = connect(bench.pairs, &federation.here, &federation.there)?;
+    let both = [&federation.processes[0], &federation.processes[1]];
+    for (window, times) in WINDOWS.into_iter().zip([2.5, 1.1]) {
+        let operations = bench.operations * if window == 1 { 1 } else { 4 };
+        let (mut b, mut own, mut far) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..bench.rounds {
+            b.push(cost(&[&relay], &mut plain, operations, window)?);
+            own.push(cost(&[&server], &mut messages, operations, window)?);
+            far.push(cost(&both, &mut federated, operations / 2, window)?);
+        }
+        let (b, own, far) = (median(&b), median(&own), median(&far));
+        if window == 1 {
+            bench.yardstick.set(b);
+        }
+        report.figure(&format!("bare relay, {window} in flight per pair"), format!("{b:.2} µs (B)"));
+        report.against(
+            &format!("message, {window} in flight per pair"),
+            format!("{own:.2} µs = {:.2} B", own / b),
+            &format!("{times} B"),
+            own <= times * b,
+        );
+        report.against(
+            &format!("message between two servers, {window} in flight, both added"),
+            format!("{far:.2} µs = {:.2} times one server", far / own),
+            "3 times one server",
+            far <= 3.0 * own,
+        );
+    }
+    Ok(())
+}
+
+/// Two servers that are each other's peer.
+struct Federation {
+    here: House,
+    there: House,
+    processes: [Process; 2],
+}
+
+impl Federation {
+    fn start(bench: &Bench) -> Result<Federation, Failure> {
+        let (a, b) = (bench.address([127, 0, 0, 2])?, bench.address([127, 0, 0, 3])?);
+        let here = House::build(bench.dir(), "a.test", a, &[("b.test", b)], false)?;
+        let there = House::build(bench.dir(), "b.test", b, &[("a.test", a)], false)?;
+        here.populate(users(bench.pairs), true)?;
+        there.populate(users(bench.pairs), true)?;
+        let processes = [here.serve(None)?, there.serve(None)?];
+        Ok(Federation { here, there, processes })
+    }
+}
+
+/// Allocations and system calls for each message.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn counted(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let house = bench.house("counted.test", [127, 0, 0, 1])?;
+    house.populate(users(bench.pairs), true)?;
+    let shim = bench.shim()?;
+    let _server = house.serve(Some(shim))?;
+    let mut messages = connect(bench.pairs, &house, &house)?;
+    for window in WINDOWS {
+        let operations = bench.operations / 4;
+        messages.run(operations, window, None)?;
+        let before = shim.counts()?;
+        messages.run(operations, window, None)?;
+        let Counts { allocations, reads, writes, polls, .. } = shim.counts()?.since(before);
+        let each = |count: u64| count as f64 / operations as f64;
+        report.figure(
+            &format!("calls for a message, {window} in flight"),
+            format!(
+                "{:.3} allocations, {:.2} reads, {:.2} writes, {:.2} polls",
+                each(allocations),
+                each(reads),
+                each(writes),
+                each(polls)
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// Delivery while the store is busy, with a disk as it is and with one that takes 50 ms for every sync.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn slow_disk(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let house = bench.house("slow.test", [127, 0, 0, 1])?;
+    let editors = 4;
+    let names = (0..editors).map(|i| format!("editor{i}"));
+    house.populate(users(bench.pairs).chain(names.clone()), true)?;
+    let shim = bench.shim()?;
+    let _server = house.serve(Some(shim))?;
+    let mut messages = connect(10.min(bench.pairs), &house, &house)?;
+    let stop = AtomicBool::new(false);
+    let mut result = Ok([Duration::ZERO; 2]);
+    std::thread::scope(|scope| {
+        for name in names {
+            let (house, stop) = (&house, &stop);
+            scope.spawn(move || edit(house, &name, stop));
+        }
+        result = measure_delays(bench, shim, &mut messages);
+        stop.store(true, Ordering::Relaxed);
+    });
+    shim.delay_syncs(0)?;
+    let [fast, slow] = result?;
+    report.figure("p99 of a delivery beside profile changes", format!("{} µs", fast.as_micros()));
+    report.against(
+        "the same with every fsync delayed by 50 ms",
+        format!("{} µs", slow.as_micros()),
+        "the same p99 (to a fifth and 100 µs)",
+        slow <= fast.mul_f64(1.2) + Duration::from_micros(100),
+    );
+    Ok(())
+}
+
+fn measure_delays(
+    bench: &Bench,
+    shim: &crate::shim::Shim,
+    messages: &mut Load<Messages>,
+) -> Result<[Duration; 2], Failure> {
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..bench.rounds {
+        for (delay, p99s) in [0, 50].into_iter().zip(&mut rounds) {
+            shim.delay_syncs(delay)?;
+            messages.run(2000, 1, None)?;
+            let syncs = shim.counts()?.syncs;
+            let mut times = Vec::new();
+            messages.run(bench.operations / 4, 1, Some(&mut times))?;
+            if shim.counts()?.syncs == syncs {
+                return Err(Failure("no fsync happened meanwhile: nothing was measured".into()));
+            }
+            p99s.push(per_mille(&mut times, 990).as_nanos() as f64);
+        }
+    }
+    Ok(rounds.map(|p99s| Duration::from_nanos(median(&p99s) as u64)))
+}
+
+/// Changes a profile some fifty times a second, waiting for each change to be kept.
+fn edit(house: &House, name: &str, stop: &AtomicBool) -> Option<()> {
+    let proof = Proof::DeviceKey(Secret::new(SECRET.to_owned()));
+    let account = Account::new(&house.user(name), proof).ok()?;
+    let place = Place::clear(&house.address.ip().to_string(), house.address.port());
+    let mut client = Client::login(&place, account).ok()?;
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let next = Instant::now() + Duration::from_millis(20);
+        count += 1;
+        client.set_profile(&[("message".into(), format!("change {count}"))]).ok()?;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    client.close().ok()
+}

@@ -1,0 +1,248 @@
+//! hearth's load: a stock SIMP 1.0 client, made as cheap as one can be.
+//!
+//! Logins are done blocking, one after the other; then the connections go to the generator, whose
+//! texts are made beforehand but for their ids, and whose answers are found by searching for what
+//! this one server is known to write, not by a parser.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth::credential::Algorithm;
+use memchr::memmem::{Finder, find};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::Failure;
+use crate::engine::{Replies, Wire};
+use crate::lines::push_id;
+
+const HEADER: &[u8] = b"<?xml version=\"1.0\"?>\n<stream>\n";
+const END: &[u8] = b"</properties>";
+/// The longest wait for a login's reply.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How to reach a server.
+#[derive(Clone)]
+pub struct Target {
+    /// The routing listener.
+    pub address: SocketAddr,
+    /// On TLS: with these roots, to this name.
+    pub tls: Option<(Arc<ClientConfig>, String)>,
+}
+
+/// A blocking connection, in clear or on TLS.
+enum Pipe {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Pipe {
+    fn open(target: &Target, address: SocketAddr) -> Result<Pipe, Failure> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Some((config, name)) = &target.tls else { return Ok(Pipe::Clear(stream)) };
+        let name = name.clone().try_into().map_err(|_| "no server name")?;
+        let session = ClientConnection::new(config.clone(), name)?;
+        Ok(Pipe::Tls(Box::new(StreamOwned::new(session, stream))))
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<(), Failure> {
+        match self {
+            Pipe::Clear(stream) => stream.write_all(octets)?,
+            Pipe::Tls(stream) => stream.write_all(octets)?,
+        }
+        Ok(())
+    }
+
+    /// Reads up to and with the end of a properties object; what follows stays in `input`.
+    fn object(&mut self, input: &mut Vec<u8>) -> Result<String, Failure> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(at) = find(input, END) {
+                let object = input.drain(..at + END.len()).collect();
+                return Ok(String::from_utf8(object)?);
+            }
+            let count = match self {
+                Pipe::Clear(stream) => stream.read(&mut buffer)?,
+                Pipe::Tls(stream) => stream.read(&mut buffer)?,
+            };
+            if count == 0 {
+                return Err(Failure("the server closed a connection at login".into()));
+            }
+            input.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    fn into_stream(self) -> TcpStream {
+        match self {
+            Pipe::Clear(stream) => stream,
+            Pipe::Tls(stream) => stream.into_parts().1,
+        }
+    }
+}
+
+/// The value of a key; the server's own texts hold nothing that needs unescaping.
+fn value<'a>(object: &'a str, key: &str) -> Result<&'a str, Failure> {
+    let missing = || Failure(format!("no {key:?} in {object}"));
+    let at = object.find(&format!("key=\"{key}\">")).ok_or_else(missing)?;
+    let rest = &object[at + key.len() + 7..];
+    Ok(&rest[..rest.find('<').ok_or_else(missing)?])
+}
+
+/// A routing connection, for logins.
+pub struct Routing {
+    target: Target,
+    pipe: Pipe,
+    input: Vec<u8>,
+}
+
+impl Routing {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn open(target: &Target) -> Result<Routing, Failure> {
+        let mut pipe = Pipe::open(target, target.address)?;
+        pipe.write(HEADER)?;
+        Ok(Routing { target: target.clone(), pipe, input: Vec::new() })
+    }
+
+    /// Asks for a login: the challenge.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn challenge(&mut self, user: &str) -> Result<String, Failure> {
+        let text = format!(
+            "<properties><entry key=\"action\">login</entry><entry key=\"request\">1</entry>\
+             <entry key=\"user\">{user}</entry></properties>\n"
+        );
+        self.pipe.write(text.as_bytes())?;
+        self.pipe.object(&mut self.input)
+    }
+
+    /// Logs a user in by MD5 digest, on a new notification connection; gives the connection, and
+    /// what has been read from it after the reply.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn login(&mut self, user: &str, secret: &str) -> Result<(TcpStream, Vec<u8>), Failure> {
+        let challenge = self.challenge(user)?;
+        let proof = Algorithm::Md5.authorization(user, secret, value(&challenge, "nonce")?);
+        let address =
+            SocketAddr::new(value(&challenge, "host")?.parse()?, value(&challenge, "port")?.parse()?);
+        let text = format!(
+            "{}<properties><entry key=\"action\">connect</entry><entry key=\"request\">1</entry>\
+             <entry key=\"authorization\">{}</entry><entry key=\"opaque\">{}</entry>\
+             <entry key=\"version\">1.0</entry></properties>\n",
+            std::str::from_utf8(HEADER)?,
+            *proof,
+            value(&challenge, "opaque")?,
+        );
+        let mut pipe = Pipe::open(&self.target, address)?;
+        pipe.write(text.as_bytes())?;
+        let mut input = Vec::new();
+        let reply = pipe.object(&mut input)?;
+        if value(&reply, "action")? != "self" {
+            return Err(Failure(format!("login refused: {reply}")));
+        }
+        Ok((pipe.into_stream(), input))
+    }
+}
+
+/// Two finders for every object: its end, and where an id or an action begins.
+struct Marks {
+    end: Finder<'static>,
+    request: Finder<'static>,
+    okay: Finder<'static>,
+}
+
+/// Messages from one user to another, over their notification connections.
+pub struct Messages {
+    marks: Marks,
+    /// For each pair what stands before the id, and after it.
+    texts: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Messages {
+    /// Texts for pairs of addresses, with bodies of `body` octets.
+    pub fn new(pairs: &[(String, String)], body: usize) -> Messages {
+        let body = "x".repeat(body);
+        let texts = pairs.iter().map(|(from, to)| {
+            let head = "<properties><entry key=\"action\">send</entry><entry key=\"request\">".to_owned();
+            let rest = format!(
+                "</entry><entry key=\"to\">{to}</entry><entry key=\"from\">{from}</entry>\
+                 <entry key=\"type\">text/plain</entry><entry key=\"body\">{body}</entry></properties>\n"
+            );
+            (head.into_bytes(), rest.into_bytes())
+        });
+        Messages { texts: texts.collect(), marks: Marks::new() }
+    }
+}
+
+impl Marks {
+    fn new() -> Marks {
+        Marks { end: Finder::new(END), request: Finder::new(b"\"request\">"), okay: Finder::new(b">okay<") }
+    }
+}
+
+impl Wire for Messages {
+    fn message(&self, pair: usize, id: u64, out: &mut Vec<u8>) {
+        let (head, rest) = &self.texts[pair];
+        out.extend_from_slice(head);
+        push_id(id, out);
+        out.extend_from_slice(rest);
+    }
+
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        answer_all(&self.marks, input, out).0
+    }
+
+    fn replies(&self, input: &[u8]) -> Replies {
+        let mut replies = Replies::default();
+        while let Some(length) = self.marks.end.find(&input[replies.used..]) {
+            let object = &input[replies.used..replies.used + length];
+            if self.marks.okay.find(object).is_some() {
+                replies.done += 1;
+            } else {
+                replies.failed += 1;
+            }
+            replies.used += length + END.len();
+        }
+        replies
+    }
+}
+
+/// Answers every complete request in `input` with `okay`: octets used, and requests answered.
+fn answer_all(marks: &Marks, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+    let (mut used, mut answered) = (0, 0);
+    while let Some(length) = marks.end.find(&input[used..]) {
+        let object = &input[used..used + length];
+        if let Some(at) = marks.request.find(object) {
+            let rest = &object[at + 10..];
+            let id = &rest[..memchr::memchr(b'<', rest).unwrap_or(0)];
+            out.extend_from_slice(b"<properties><entry key=\"action\">okay</entry><entry key=\"response\">");
+            out.extend_from_slice(id);
+            out.extend_from_slice(b"</entry><entry key=\"message\">okay</entry></properties>\n");
+            answered += 1;
+        }
+        used += length + END.len();
+    }
+    (used, answered)
+}
+
+/// One who answers whatever he is asked with `okay`, and counts.
+pub struct Answerer(Marks);
+
+impl Answerer {
+    /// Ready.
+    pub fn new() -> Answerer {
+        Answerer(Marks::new())
+    }
+
+    /// Octets used, and requests answered.
+    pub fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+        answer_all(&self.0, input, out)
+    }
+}
