@@ -42,6 +42,8 @@ pub enum Trouble {
     Damaged(String),
     /// The key file is not the one that the database was made with.
     WrongKey,
+    /// The disk did not do what it was told.
+    Disk(String),
     /// The disk (or the quota) is full.
     Full,
     /// The file can't be read or written.
@@ -98,6 +100,9 @@ impl fmt::Display for StoreError {
             Trouble::WrongKey => {
                 write!(f, "{path} was made with another key file: put its own 'hearth.key' back")
             }
+            Trouble::Disk(why) => {
+                write!(f, "the disk failed under {path} ({why}): look into the system's log, check the disk")
+            }
             Trouble::Full => write!(f, "there is no room left on the disk for {path}: free some space"),
             Trouble::Denied(why) => {
                 write!(f, "{path} can't be used ({why}): check that it belongs to the user that runs hearth")
@@ -133,6 +138,7 @@ impl From<rusqlite::Error> for Trouble {
             Some(ErrorCode::DiskFull) => Trouble::Full,
             Some(ErrorCode::NotADatabase) => Trouble::NotOurs,
             Some(ErrorCode::DatabaseCorrupt) => Trouble::Damaged(text),
+            Some(ErrorCode::SystemIoFailure) => Trouble::Disk(text),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Busy,
             Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
                 Trouble::Denied(text)

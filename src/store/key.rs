@@ -4,9 +4,9 @@
 //! text of two lines and may be read by its owner only. Keys for other purposes are derived from it.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use base64::Engine;
@@ -49,7 +49,8 @@ impl KeyFile {
         let key = KeyFile::from_bytes(random);
         let text = Zeroizing::new(format!("{HEADER}\n{}\n", *Zeroizing::new(STANDARD.encode(*key.0))));
         let write = || -> Result<(), Trouble> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            let mut file = super::create_private(path)?;
+            super::give_to_owner_of_directory(&file, path);
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             super::sync_directory_of(path)?;

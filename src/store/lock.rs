@@ -5,7 +5,6 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{StoreError, Trouble};
@@ -69,8 +68,16 @@ impl Lock {
 
 fn open(data_dir: &Path) -> Result<(PathBuf, File), StoreError> {
     let path = data_dir.join(super::LOCK_FILE);
-    let opened =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let opened = match super::create_private(&path) {
+        Ok(file) => {
+            super::give_to_owner_of_directory(&file, &path);
+            Ok(file)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().read(true).write(true).open(&path)
+        }
+        Err(error) => Err(error),
+    };
     match opened {
         Ok(file) => Ok((path, file)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -19,7 +19,7 @@ mod tests;
 mod write;
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,7 +80,8 @@ impl Store {
     }
 
     fn create_file(path: &Path, key: &KeyFile) -> Result<Connection, Trouble> {
-        create_private(path)?;
+        let file = create_private(path)?;
+        give_to_owner_of_directory(&file, path);
         let make = || -> Result<Connection, Trouble> {
             let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             migrate::create(&mut conn, &key.check())?;
@@ -286,8 +287,26 @@ fn create_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// A new file that root has made in the data directory of the user that runs the server is that user's:
+/// else `sudo hearth init` would leave a house that its server can't enter. Only for files just made by us:
+/// what was there before may be a link to anything.
+fn give_to_owner_of_directory(file: &File, path: &Path) {
+    let give = || -> std::io::Result<()> {
+        let directory = std::fs::metadata(directory_of(path))?;
+        if file.metadata()?.uid() != directory.uid() {
+            fchown(file, Some(directory.uid()), Some(directory.gid()))?;
+        }
+        Ok(())
+    };
+    // Anybody else than root may not, and need not: then it is the caller's own affair.
+    let _ = give();
+}
+
 /// Makes a new file's name durable.
 fn sync_directory_of(path: &Path) -> std::io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    File::open(directory_of(path))?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -226,7 +226,7 @@ pub enum Write {
         /// Since when, if online.
         since: Option<Date>,
     },
-    /// Adds a subscription to the presence of a user of ours.
+    /// Adds a subscription to the presence of a user of ours. `Exists` if he has one with that token.
     AddInbound {
         /// The presentity.
         account: AccountId,
@@ -247,7 +247,7 @@ pub enum Write {
         /// The subscription.
         outbound: Outbound,
     },
-    /// Forgets one.
+    /// Forgets one. `NotFound` if there is none.
     RemoveOutbound {
         /// The watcher.
         account: AccountId,
@@ -257,7 +257,7 @@ pub enum Write {
         token: Option<String>,
     },
     /// Keeps a report or a message for the account's next login. `NotFound` if the account is gone,
-    /// `Full` if it is a message and one of the bounds is reached.
+    /// `Full` if it is a message and one of the bounds would be passed, `Exists` if the name is taken.
     AddItem {
         /// For whom.
         account: AccountId,
@@ -266,14 +266,15 @@ pub enum Write {
         /// Bounds for messages: count and octets of all that are kept for him.
         room: Option<(u32, u32)>,
     },
-    /// The user has it now.
+    /// The user has it now. `NotFound` if he already had.
     RemoveItem {
         /// Whose.
         account: AccountId,
         /// Which.
         id: ItemId,
     },
-    /// Deletes leases that ended before `leases` and items older than `items`.
+    /// Deletes leases that ended before `leases` and items older than `items`; a bounded number at once, so
+    /// it is to be repeated from time to time.
     Expire {
         /// Leases that ended before this are over.
         leases: Date,

@@ -543,6 +543,32 @@ fn files_are_the_owners_own() {
 }
 
 #[test]
+fn what_root_makes_in_a_users_directory_is_the_users() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let dir = tempfile::tempdir().unwrap();
+    if chown(dir.path(), Some(4321), Some(4321)).is_err() {
+        // Not root: the directory's owner makes the files.
+        return;
+    }
+    let key = KeyFile::create(&dir.path().join(KEY_FILE), [1; 32]).unwrap();
+    let _lock = Lock::command(dir.path()).unwrap();
+    let mut store = Store::open(&dir.path().join(DATABASE_FILE), &key, Mode::Create).unwrap();
+    done(&mut store, add(ALICE));
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let data = entry.metadata().unwrap();
+        assert_eq!((data.uid(), data.gid()), (4321, 4321), "{:?}", entry.file_name());
+        assert_eq!(data.permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+    // A link that was there before is not followed into giving its target away.
+    let (target, link) = (tempfile::NamedTempFile::new().unwrap(), dir.path().join("other"));
+    std::os::unix::fs::symlink(target.path(), &link).unwrap();
+    assert_eq!(KeyFile::create(&link, [1; 32]).unwrap_err().trouble, Trouble::Exists);
+    assert_eq!(Store::open(&link, &key, Mode::Create).unwrap_err().trouble, Trouble::Exists);
+    assert_eq!(target.as_file().metadata().unwrap().uid(), 0);
+}
+
+#[test]
 fn no_secret_is_in_the_files_or_in_debug_output() {
     let (dir, _path, mut store) = on_disk();
     let secret = "qjxz-7wkp-hhmn-brvt";
@@ -708,6 +734,7 @@ fn every_message_is_one_line() {
         Trouble::Older { found: 0, known: 1 },
         Trouble::Damaged("x".into()),
         Trouble::WrongKey,
+        Trouble::Disk("x".into()),
         Trouble::Full,
         Trouble::Denied("x".into()),
         Trouble::Busy,
