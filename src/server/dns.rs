@@ -1,0 +1,330 @@
+//! Finding the servers of other domains: a thread with the resolver, its runtime and its caches.
+//!
+//! A question is about one domain: its SRV records of every [`Service`], and the addresses of the
+//! domain and of every target. Questions wait for nobody else's answer; each is over within
+//! [`limits::RESOLVE`], whatever the servers do; the same question asked twice is one.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as Negative, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, timeout_at};
+
+use crate::federation::{DnsError, Published, Service, Target};
+use crate::hub::address::Domain;
+use crate::limits;
+use crate::node::io::{JobId, JobResult};
+use crate::server::answers::{Answer, Answers};
+
+/// Questions that may wait; more are turned away.
+const QUEUE: usize = 1024;
+/// Questions looked into at once.
+const AT_ONCE: usize = 64;
+/// Queries of one question under way at once; each costs a descriptor or two.
+const QUERIES: usize = 4;
+/// SRV records taken from one domain, all services together.
+const RECORDS: usize = 32;
+/// Addresses taken for one name.
+const ADDRESSES: usize = 16;
+/// One query to one server, and how often it is repeated.
+const QUERY: Duration = Duration::from_secs(2);
+const REPEATS: usize = 2;
+/// Before the end of a question's time: what is known by then is the answer.
+const HASTE: Duration = Duration::from_millis(500);
+/// How long answers are believed at least and at most, and failures at least.
+const SHORTEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const NEGATIVE_LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// The loop's end of the resolver.
+#[derive(Debug)]
+pub(super) struct Dns {
+    questions: mpsc::Sender<Question>,
+    answers: Answers,
+}
+
+#[derive(Debug)]
+struct Question {
+    job: JobId,
+    domain: Domain,
+    asked: Instant,
+}
+
+impl Dns {
+    /// Starts the thread. It ends when this is dropped.
+    ///
+    /// # Errors
+    /// The system's resolver configuration can't be read, or there is no thread to be had.
+    pub(super) fn start(nameservers: &[SocketAddr], answers: Answers) -> io::Result<Dns> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let resolver = {
+            let _inside = runtime.enter();
+            resolver(nameservers).map_err(io::Error::other)?
+        };
+        let (questions, inbox) = mpsc::channel(QUEUE);
+        let replies = answers.clone();
+        thread::Builder::new().name("dns".to_owned()).spawn(move || {
+            LocalSet::new().block_on(&runtime, serve(Rc::new(resolver), inbox, replies));
+        })?;
+        Ok(Dns { questions, answers })
+    }
+
+    /// Asks about a domain; the answer comes as `Done`.
+    pub(super) fn ask(&self, job: JobId, domain: Domain) {
+        if self.questions.try_send(Question { job, domain, asked: Instant::now() }).is_err() {
+            self.answers.send(Answer::Done(job, JobResult::Overloaded));
+        }
+    }
+}
+
+fn resolver(nameservers: &[SocketAddr]) -> Result<TokioResolver, NetError> {
+    let mut builder = if nameservers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = nameservers.iter().map(|server| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
+            NameServerConfig::new(server.ip(), true, connections.into())
+        });
+        let config = ResolverConfig::from_name_servers(servers.collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    set_options(builder.options_mut());
+    builder.build()
+}
+
+fn set_options(options: &mut ResolverOpts) {
+    options.timeout = QUERY;
+    options.attempts = REPEATS;
+    options.positive_min_ttl = Some(SHORTEST);
+    options.positive_max_ttl = Some(LONGEST);
+    options.negative_min_ttl = Some(SHORTEST);
+    options.negative_max_ttl = Some(NEGATIVE_LONGEST);
+}
+
+/// Who waits for which domain.
+type Waiting = RefCell<HashMap<Domain, Vec<JobId>>>;
+
+async fn serve(resolver: Rc<TokioResolver>, mut inbox: mpsc::Receiver<Question>, answers: Answers) {
+    let waiting: Rc<Waiting> = Rc::default();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    let outstanding = Rc::new(RefCell::new(0_usize));
+    while let Some(Question { job, domain, asked }) = inbox.recv().await {
+        if *outstanding.borrow() >= QUEUE {
+            answers.send(Answer::Done(job, JobResult::Overloaded));
+            continue;
+        }
+        *outstanding.borrow_mut() += 1;
+        let mut table = waiting.borrow_mut();
+        if let Some(jobs) = table.get_mut(&domain) {
+            jobs.push(job);
+            continue;
+        }
+        table.insert(domain.clone(), vec![job]);
+        drop(table);
+        let (resolver, answers) = (resolver.clone(), answers.clone());
+        let (waiting, turns, outstanding) = (waiting.clone(), turns.clone(), outstanding.clone());
+        tokio::task::spawn_local(async move {
+            let deadline = asked + limits::RESOLVE - HASTE;
+            let result = match timeout_at(deadline, turns.acquire()).await {
+                Ok(_turn) => look_up(&resolver, &domain, deadline).await,
+                Err(_) => Err(DnsError::Failed),
+            };
+            let jobs = waiting.borrow_mut().remove(&domain).unwrap_or_default();
+            *outstanding.borrow_mut() -= jobs.len();
+            for job in jobs {
+                answers.send(Answer::Done(job, JobResult::Resolved(result.clone())));
+            }
+        });
+    }
+}
+
+/// What one query was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Query {
+    Srv(Service),
+    Addresses(String, RecordType),
+}
+
+/// What came of it: records, none, or a failure.
+type Found = Result<Vec<RData>, DnsError>;
+
+/// The queries of one question, a few at a time, until the deadline.
+struct Queries {
+    resolver: Rc<TokioResolver>,
+    domain: Domain,
+    deadline: Instant,
+    running: JoinSet<(Query, Found)>,
+    todo: Vec<Query>,
+}
+
+impl Queries {
+    /// The next result, if there is one to come in time.
+    async fn next(&mut self) -> Option<(Query, Found)> {
+        while self.running.len() < QUERIES
+            && let Some(query) = self.todo.pop()
+        {
+            let (resolver, name) = (self.resolver.clone(), self.name(&query));
+            self.running.spawn_local(async move {
+                let kind = match &query {
+                    Query::Srv(_) => RecordType::SRV,
+                    Query::Addresses(_, kind) => *kind,
+                };
+                let found = match name {
+                    Some(name) => records(&resolver, name, kind).await,
+                    None => Ok(Vec::new()),
+                };
+                (query, found)
+            });
+        }
+        timeout_at(self.deadline, self.running.join_next()).await.ok()??.ok()
+    }
+
+    /// Always a whole name: no search list is tried.
+    fn name(&self, query: &Query) -> Option<Name> {
+        let text = match query {
+            Query::Srv(service) => format!("{}.{}.", service.label(), self.domain),
+            Query::Addresses(host, _) => format!("{host}."),
+        };
+        Name::from_ascii(text).ok()
+    }
+
+    fn want_addresses(&mut self, host: &str) {
+        self.todo.push(Query::Addresses(host.to_owned(), RecordType::AAAA));
+        self.todo.push(Query::Addresses(host.to_owned(), RecordType::A));
+    }
+}
+
+async fn look_up(
+    resolver: &Rc<TokioResolver>,
+    domain: &Domain,
+    deadline: Instant,
+) -> Result<Published, DnsError> {
+    if domain.as_str().parse::<IpAddr>().is_ok() {
+        // Digits and dots are no name, and nobody can publish anything of them.
+        return Err(DnsError::Nothing);
+    }
+    let mut queries = Queries {
+        resolver: resolver.clone(),
+        domain: domain.clone(),
+        deadline,
+        running: JoinSet::new(),
+        todo: Vec::new(),
+    };
+    queries.want_addresses(domain.as_str());
+    queries.todo.extend(Service::ALL.map(Query::Srv));
+    let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::from([(domain.to_string(), Vec::new())]);
+    let mut targets: Vec<Target> = Vec::new();
+    let mut services = 0;
+    let mut failed = false;
+    while let Some((query, found)) = queries.next().await {
+        match (query, found) {
+            (Query::Srv(service), Ok(found)) => {
+                services += 1;
+                for target in found.iter().filter_map(|data| target(service, data)) {
+                    if targets.len() == RECORDS {
+                        break;
+                    }
+                    if !addresses.contains_key(&target.host) {
+                        addresses.insert(target.host.clone(), Vec::new());
+                        queries.want_addresses(&target.host);
+                    }
+                    targets.push(target);
+                }
+            }
+            // Without all SRV records we don't know whether the domain wants TLS: a failure must not
+            // lead us to a worse place.
+            (Query::Srv(_), Err(_)) => return Err(DnsError::Failed),
+            (Query::Addresses(host, _), Ok(found)) => {
+                keep(addresses.entry(host).or_default(), &found);
+            }
+            (Query::Addresses(..), Err(_)) => failed = true,
+        }
+    }
+    let unfinished = !queries.running.is_empty() || !queries.todo.is_empty();
+    if services < Service::ALL.len() {
+        return Err(DnsError::Failed);
+    }
+    publish(domain, targets, &mut addresses, failed || unfinished)
+}
+
+fn publish(
+    domain: &Domain,
+    mut targets: Vec<Target>,
+    addresses: &mut HashMap<String, Vec<IpAddr>>,
+    uncertain: bool,
+) -> Result<Published, DnsError> {
+    let order = |service| Service::ALL.iter().position(|s| *s == service);
+    targets.sort_by_key(|t| order(t.service));
+    for target in &mut targets {
+        target.addresses = addresses.get(&target.host).cloned().unwrap_or_default();
+    }
+    let own = addresses.remove(domain.as_str()).unwrap_or_default();
+    let nowhere = own.is_empty() && targets.iter().all(|t| t.addresses.is_empty());
+    if nowhere && uncertain {
+        return Err(DnsError::Failed);
+    }
+    if own.is_empty() && targets.is_empty() {
+        return Err(DnsError::Nothing);
+    }
+    Ok(Published { targets, addresses: own })
+}
+
+/// Adds addresses, IPv4 before IPv6 however they came, up to the bound.
+fn keep(kept: &mut Vec<IpAddr>, found: &[RData]) {
+    let new = found.iter().filter_map(|data| match data {
+        RData::A(a) => Some(IpAddr::V4(a.0)),
+        RData::AAAA(a) => Some(IpAddr::V6(a.0)),
+        _ => None,
+    });
+    kept.extend(new.take(ADDRESSES));
+    kept.sort_by_key(IpAddr::is_ipv6);
+    kept.dedup();
+    kept.truncate(ADDRESSES);
+}
+
+fn target(service: Service, data: &RData) -> Option<Target> {
+    let RData::SRV(srv) = data else { return None };
+    if srv.target.is_root() {
+        return None;
+    }
+    let mut host = srv.target.to_ascii();
+    host.make_ascii_lowercase();
+    let host = host.trim_end_matches('.').to_owned();
+    let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
+    Some(Target { service, priority, weight, port, host, addresses: Vec::new() })
+}
+
+/// The records of a name; no such name is no records.
+async fn records(resolver: &TokioResolver, name: Name, kind: RecordType) -> Found {
+    match resolver.lookup(name, kind).await {
+        Ok(lookup) => {
+            let answers = lookup.answers().iter().filter(|r| r.record_type() == kind);
+            Ok(answers.take(RECORDS).map(|r| r.data.clone()).collect())
+        }
+        Err(NetError::Dns(Negative::NoRecordsFound(none)))
+            if matches!(none.response_code, ResponseCode::NoError | ResponseCode::NXDomain) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => {
+            log::debug!("DNS query failed: {error}");
+            Err(DnsError::Failed)
+        }
+    }
+}

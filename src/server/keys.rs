@@ -1,0 +1,248 @@
+//! What TLS is set up from: the server's certificate and key, the authorities it trusts, and how
+//! peers' certificates are read.
+//!
+//! All files are read and checked in [`Keys::load`], so that a bad new certificate leaves the old
+//! one in place.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::config::Tls;
+
+/// The ALPN name of SIMP 1.0 (design 8).
+pub(super) const ALPN_SIMP: &[u8] = b"simp/1.0";
+/// Sessions with peers that may be resumed; a few, since links are few.
+const REMEMBERED_PEERS: usize = 64;
+/// Names taken from one certificate.
+const NAMES: usize = 100;
+
+/// Ready to speak TLS.
+#[derive(Clone)]
+pub(super) struct Keys {
+    /// For accepted connections; none without a certificate.
+    pub server: Option<Arc<ServerConfig>>,
+    /// For dialled ones.
+    pub client: Arc<ClientConfig>,
+    /// Who is believed.
+    pub trust: Trust,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(keys)")
+    }
+}
+
+impl Keys {
+    /// Reads and checks the files that the configuration names. Blocks on the disk.
+    ///
+    /// # Errors
+    /// One line that says which file is wrong, and how.
+    pub(super) fn load(tls: Option<&Tls>) -> Result<Keys, String> {
+        let provider = Arc::new(ring::default_provider());
+        let roots = Arc::new(roots(tls.and_then(|t| t.ca.as_deref()))?);
+        let trust = Trust { roots, algorithms: provider.signature_verification_algorithms };
+        let own = match tls {
+            Some(tls) => Some((certificates(&tls.certificate)?, private_key(&tls.key)?)),
+            None => None,
+        };
+        let server = match (&own, tls) {
+            (Some((chain, key)), Some(tls)) => {
+                Some(Arc::new(server_config(&provider, &trust, chain, key, tls)?))
+            }
+            _ => None,
+        };
+        let client = Arc::new(client_config(&provider, &trust, own)?);
+        Ok(Keys { server, client, trust })
+    }
+}
+
+fn server_config(
+    provider: &Arc<CryptoProvider>,
+    trust: &Trust,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+    files: &Tls,
+) -> Result<ServerConfig, String> {
+    let mut config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| format!("TLS cannot be set up: {e}"))?
+        .with_client_cert_verifier(Arc::new(Asking(trust.clone())))
+        .with_single_cert(chain.to_vec(), key.clone_key())
+        .map_err(|e| {
+            format!(
+                "certificate {} and key {} do not go together: {e}",
+                files.certificate.display(),
+                files.key.display()
+            )
+        })?;
+    config.alpn_protocols = vec![ALPN_SIMP.to_vec()];
+    // Nothing is kept per connection: sessions live in tickets, which the client keeps.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = ring::Ticketer::new().map_err(|e| format!("TLS cannot be set up: {e}"))?;
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+fn client_config(
+    provider: &Arc<CryptoProvider>,
+    trust: &Trust,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|e| format!("TLS cannot be set up: {e}"))?
+        .with_root_certificates(trust.roots.clone());
+    let mut config = match own {
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| format!("the certificate cannot be shown to peers: {e}"))?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![ALPN_SIMP.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(REMEMBERED_PEERS);
+    Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    match read() {
+        Ok(chain) if chain.is_empty() => Err(format!("{} holds no certificate (PEM)", path.display())),
+        Ok(chain) => Ok(chain),
+        Err(e) => Err(format!("certificate {} cannot be read: {e}", path.display())),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|e| format!("key {} cannot be read: {e}", path.display()))
+}
+
+/// The system's authorities and the configuration's own.
+fn roots(extra: Option<&Path>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    for error in &native.errors {
+        log::warn!("a trusted root of the system cannot be read: {error}");
+    }
+    roots.add_parsable_certificates(native.certs);
+    if let Some(path) = extra {
+        for certificate in certificates(path)? {
+            roots
+                .add(certificate)
+                .map_err(|e| format!("{} holds a certificate that cannot be trusted: {e}", path.display()))?;
+        }
+    }
+    Ok(roots)
+}
+
+/// Who is believed, and by which algorithms.
+#[derive(Clone)]
+pub(super) struct Trust {
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Trust {
+    /// The DNS names of a chain's first certificate: lower-case, wildcards left out; none if no trusted
+    /// authority stands behind it. Servers show their server certificate as clients too, so either
+    /// purpose will do.
+    pub(super) fn names(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Vec<String> {
+        let Some((first, rest)) = chain.split_first() else { return Vec::new() };
+        let Ok(end_entity) = EndEntityCert::try_from(first) else { return Vec::new() };
+        let verifies = |usage| {
+            let roots = &self.roots.roots;
+            let algorithms = self.algorithms.all;
+            end_entity.verify_for_usage(algorithms, roots, rest, now, usage, None, None).map(|_| ())
+        };
+        let verdict = verifies(KeyUsage::server_auth()).or_else(|_| verifies(KeyUsage::client_auth()));
+        if let Err(e) = verdict {
+            log::debug!("a peer's certificate is not trusted: {e}");
+            return Vec::new();
+        }
+        dns_names(first)
+    }
+}
+
+fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let dns = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) if !name.contains('*') => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    dns.take(NAMES).collect()
+}
+
+/// Asks for a client certificate and lets anybody in: only that the client holds the key is checked in
+/// the handshake. Whether the certificate says anything is [`Trust::names`]' business.
+struct Asking(Trust);
+
+impl fmt::Debug for Asking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Asking")
+    }
+}
+
+impl ClientCertVerifier for Asking {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// No hints: the list of all roots would be sent in every handshake.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        if EndEntityCert::try_from(cert).is_err() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        // A certificate that can't be read gives no names either (`Trust::names` reads it the same way).
+        if EndEntityCert::try_from(cert).is_err() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.algorithms.supported_schemes()
+    }
+}
