@@ -39,11 +39,8 @@ def bad_profiles_are_refused_and_nothing_is_stored(scene):
     for profile in ({"response": "5"}, many, {"k" * 513: "v"}, {"message": "x" * 65_537}):
         refused(alice.set_profile, profile)
         equal(alice.get_profile(), {"message": "kept"})
-    pending = alice.connection.request({"action": "get profile"}, "twice")
-    pending.reply()
-    twice = [("action", "set profile"), ("request", "twice"), ("message", "a"), ("message", "b")]
-    alice.connection.post(twice)
-    alice.fence()
+    twice = [("action", "set profile"), ("message", "a"), ("message", "b")]
+    equal(alice.connection.request(twice).reply()["action"], "error")
     equal(alice.get_profile(), {"message": "kept"})
 
 

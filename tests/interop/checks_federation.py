@@ -232,6 +232,18 @@ def a_buddys_short_lease_is_renewed(scene):
     peer.expect("subscribe", to=bob)
 
 
+@check("OC-36")
+def whom_one_watches_may_watch_back(scene):
+    alice, bob = scene.enter("alice"), scene.from_peer(abroad())
+    refused(bob.fetch, alice.ima)
+    alice.subscribe(bob.ima)
+    equal(bob.fetch(alice.ima)["status"], "online")
+    bob.subscribe(alice.ima)
+    refused(scene.from_peer(abroad()).fetch, alice.ima)
+    scene.house.run("user", "set", alice.ima, "watchers=allow")
+    equal(scene.from_peer(abroad()).fetch(alice.ima)["status"], "online")
+
+
 # The list of part 6.5; A6 and A10 need the signatures of 1.1, A7 and A11 are asked without one.
 EXAMPLE = {
     "bob@example.net": "send fetch subscribe unsubscribe",

@@ -250,3 +250,28 @@ def the_algorithms_extension_is_honoured(scene):
     scene.keep(Session.answer_challenge(challenge, alice.ima, alice.user, alice.key))
     challenge = scene.routing().login("nobody-of-that-name", algorithms="SHA-256 MD5")
     equal(challenge["algorithm"].upper(), "SHA-256", "the same for one who does not exist")
+
+
+@check("OC-14")
+def the_account_password_serves_on_loopback_in_plain(scene):
+    ima = f"erin{id(scene)}@{scene.house.domain}"
+    scene.house.add_account(ima, "the account's own")
+    for password, right in (("the account's own", True), ("another", False)):
+        challenge = scene.routing().login(ima, algorithms="PLAIN")
+        equal(challenge["algorithm"].upper(), "PLAIN", "the one that was offered")
+        plain = base64.b64encode(f"{ima}:{password}:{challenge['nonce']}".encode()).decode()
+        entries = {"authorization": plain, "opaque": challenge["opaque"], "version": "1.0"}
+        if right:
+            equal(connect(scene, challenge, **entries)[0]["action"], "self")
+        else:
+            refused_connect(scene, challenge, **entries)
+
+
+@check("OC-15")
+def a_locked_user_is_like_an_unknown_one(scene):
+    alice = scene.person("alice")
+    scene.house.run("user", "lock", alice.ima)
+    challenge = scene.routing().login(alice.user)
+    refused_connect(scene, challenge, authorization=authorization(alice.user, alice.key, challenge["nonce"]))
+    scene.house.run("user", "unlock", alice.ima)
+    scene.enter("alice").inquire()

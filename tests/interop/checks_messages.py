@@ -282,3 +282,19 @@ def a_failure_that_nobody_was_told_of_is_reported_at_the_next_login(scene):
     again.set_profile({"message": "the report was read"})
     again.connection.close()
     scene.enter("alice").nothing("send")
+
+
+@check("SIMP-1-3")
+def messages_are_kept_for_those_who_asked_for_that(scene):
+    alice, bob = scene.enter("alice"), scene.person("bob")
+    scene.house.run("user", "set", bob.ima, "messages=keep")
+    for number in range(20):
+        alice.send(bob.ima, f"{number} {AWKWARD}", subject="kept")
+    reader = scene.enter("bob")
+    for number in range(20):
+        message = reader.expect("send")
+        equal((message["from"], message["body"]), (alice.ima, f"{number} {AWKWARD}"), "in order")
+        equal(message.get("subject"), "kept", "extra keys")
+    reader.set_profile({"message": "all read"})
+    reader.connection.close()
+    scene.enter("bob").nothing("send")

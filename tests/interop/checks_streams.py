@@ -199,7 +199,7 @@ def values_over_their_limits_are_refused(scene):
 def commands_over_the_limit_close(scene):
     alice, bob = scene.enter("alice"), scene.enter("bob")
     unproven = scene.connection(scene.house.notification)
-    unproven.post({"action": "connect", "request": "1", "opaque": "x" * 9000})
+    unproven.request({"action": "connect", "opaque": "x" * 9000})
     unproven.wait_closed()
     endless = scene.connection(scene.house.notification)
     endless.raw(b"<properties><entry key='action'>")

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from house import House
 from peer import Peer
-from stage import CHECKS, Scene
+from stage import CHECKS, Scene, blame
 
-GROUPS = ("streams", "federation", "messages", "login", "presence", "contact_place")
+GROUPS = ("streams", "restart", "federation", "messages", "login", "presence", "contact_place")
 PEERS = ("example.net", "spam.example", "mail.spam.example", "partner.example", "hasty.example")
 
 
@@ -47,10 +47,7 @@ class Theatre:
             scene = Scene(self.house(check.house), self.peers)
             check(scene)
         except Exception as problem:  # whatever it is, the other checks go on
-            where = problem.__traceback__
-            while where.tb_next and os.path.basename(where.tb_next.tb_frame.f_code.co_filename).startswith("checks_"):
-                where = where.tb_next
-            wrong = f"line {where.tb_lineno}: {type(problem).__name__}: {problem}"
+            wrong = blame(problem)
         faults = scene.close() if scene else []
         if faults and wrong is None:
             wrong = f"the server wrote what it must not: {faults[0]}"
@@ -68,7 +65,7 @@ class Theatre:
 
 def report(title, wrong):
     """One line a check."""
-    print(f"FAIL {title} {' '.join(str(wrong).split())[:1500]}" if wrong else f"ok {title}", flush=True)
+    print(f"FAIL {title} {wrong}" if wrong else f"ok {title}", flush=True)
     return bool(wrong)
 
 

@@ -1,12 +1,15 @@
 """The stage of the conformance checks: the list of checks, and what each of them may use."""
 
 import itertools
+import os
 import threading
+import traceback
 
 from house import Person, loopback
 from simp_client import Connection, Refused, Routing
 
 CHECKS = []
+LIBRARY = ("simp_client.py", "simp_wire.py", "stage.py", "house.py", "conformance.py")
 
 
 def check(*clauses, house="verified"):
@@ -40,6 +43,15 @@ def closed_in_order(connection):
     """The other side writes `</stream>` and closes."""
     connection.wait_closed()
     assert connection.ended_by_peer, "closed without </stream>"
+
+
+def blame(problem):
+    """One line on a failed check: which of its lines, and why."""
+    lines = traceback.extract_tb(problem.__traceback__)
+    ours = [frame for frame in lines if os.path.basename(frame.filename) not in LIBRARY] or lines
+    where = f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}"
+    kind = "" if isinstance(problem, AssertionError) else f"{type(problem).__name__}: "
+    return f"{where}: {kind}{' '.join(str(problem).split())}"[:1500]
 
 
 class Scene:

@@ -14,8 +14,8 @@ from checks_messages import AWKWARD
 from house import ROUTING_PORT, House, loopback
 from name_server import NameServer, from_zone, program
 from peer import Peer
-from simp_client import PATIENCE, Refused, Routing
-from stage import equal, refused
+from simp_client import PATIENCE, Routing
+from stage import blame, equal, refused
 
 OPERATIONS = "send fetch subscribe unsubscribe change end"
 
@@ -217,9 +217,7 @@ def main():
                 print(f"ok {title}", flush=True)
             except Exception as problem:  # the later steps may still tell something
                 failed += 1
-                line = problem.__traceback__.tb_next.tb_lineno
-                kind = "" if isinstance(problem, (AssertionError, Refused)) else f"{type(problem).__name__}: "
-                print(f"FAIL {title} line {line}: {kind}{problem}", flush=True)
+                print(f"FAIL {title} {blame(problem)}", flush=True)
                 for house in play.houses:
                     if house.process.poll() is not None:
                         house.start()
