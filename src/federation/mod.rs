@@ -1,8 +1,10 @@
 //! Between domains: which server of another domain to talk to, and which to believe.
 //!
 //! [`route`] turns what DNS and the configuration say of a domain into an ordered list of places to
-//! try; [`link`] keeps one connection per peer domain, opened on demand; [`trust`] decides whether a
-//! connection may speak for a domain. None of them does I/O or knows a wire format.
+//! try; the node keeps one link per peer domain, opened on demand, and decides by the same facts
+//! whether a connection may speak for a domain. Nothing here does I/O or knows a wire format.
+
+pub mod route;
 
 use std::net::{IpAddr, SocketAddr};
 

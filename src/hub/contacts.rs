@@ -48,6 +48,22 @@ impl Hub {
         }
     }
 
+    /// A further endpoint of the user has come: the states of his contacts are asked for anew, so that it
+    /// is shown them too.
+    pub fn refresh_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let mut live = Vec::new();
+        for watching in account.watching.iter_mut().filter(|w| w.automatic) {
+            if matches!(watching.state, WatchingState::Live { .. }) {
+                watching.seen = None;
+                live.push(watching.presentity.clone());
+            }
+        }
+        for presentity in live {
+            self.ask(now, key, presentity, 0, out);
+        }
+    }
+
     /// The user has gone: what was watched for him only while he was online is given up.
     pub(super) fn give_up_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         self.set_contacts(now, key, Vec::new(), out);

@@ -165,7 +165,7 @@ enum Then {
     Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
     Dropped { key: AccountKey, origin: Origin, watcher: Address },
     Remembered { key: AccountKey, origin: Origin, outbound: Outbound, answer: Answer<'static> },
-    ProfileSet { key: AccountKey, origin: Origin, profile: Entries },
+    ProfileSet { key: AccountKey, origin: Origin, profile: Entries, contacts: Vec<Address> },
     AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
     Kept { key: AccountKey, origin: Origin, from: Address },
     FailureKept { key: AccountKey },
@@ -457,12 +457,12 @@ impl Hub {
                     out.answer(handle, &tag, Kind::Subscribe, &answer);
                 }
             }
-            Then::ProfileSet { key, origin, profile } => {
+            Then::ProfileSet { key, origin, profile, contacts } => {
                 self.unsettle(key);
-                if outcome == Some(Outcome::Done) {
-                    self.profile_set(key, profile);
-                }
                 self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
+                if outcome == Some(Outcome::Done) {
+                    self.profile_set(now, key, profile, contacts, out);
+                }
             }
             Then::AclSet { key, origin, acl } => {
                 self.unsettle(key);

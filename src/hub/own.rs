@@ -5,6 +5,7 @@
 
 use super::account::AccountKey;
 use super::acl::AccessList;
+use super::address::Address;
 use super::op::{Answer, Origin, Refusal};
 use super::transaction::Kind;
 use super::{Hub, Name, Outlet, Then};
@@ -24,18 +25,30 @@ impl Hub {
     }
 
     /// Replaces the profile (SIMP-8.2-1, OC-51). The adapter has checked its size and keys.
-    pub fn set_profile(&mut self, origin: Origin, key: AccountKey, profile: Entries) {
+    /// `contacts` are those on its contact list.
+    pub fn set_profile(&mut self, origin: Origin, key: AccountKey, profile: Entries, contacts: Vec<Address>) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.unsettled += 1;
         let write = Write::SetProfile { account: account.id, profile: profile.clone() };
-        self.write(write, Then::ProfileSet { key, origin, profile });
+        self.write(write, Then::ProfileSet { key, origin, profile, contacts });
     }
 
     /// The profile is kept.
-    pub(super) fn profile_set(&mut self, key: AccountKey, profile: Entries) {
+    pub(super) fn profile_set(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        profile: Entries,
+        contacts: Vec<Address>,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
+        let online = account.is_online();
         if account.set_profile(profile) {
             self.mark_dirty(key);
+        }
+        if online {
+            self.set_contacts(now, key, contacts, out);
         }
     }
 

@@ -1,18 +1,42 @@
 //! A whole home server without I/O: connections, timers, jobs, hub.
+//!
+//! The driver hands in one [`Input`] at a time, calls [`Node::settle`] when the inputs of a tick are in,
+//! and takes outputs until there are none. Everything a node does follows from its inputs and its seed.
 
+mod conns;
+mod guard;
 pub mod io;
+mod jobs;
+mod links;
+mod wire;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::clock::{Now, Tick};
-use crate::config::Config;
-use io::{ConnId, Input, Output};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
-/// A home server. Drive it: `handle` an input, then `settle` once the inputs of this tick are in,
-/// then take outputs until there are none; call again at `next_wake` at the latest.
-pub struct Node {
-    config: Arc<Config>,
-}
+use crate::admin::{AdminReply, AdminRequest, Status};
+use crate::clock::{Now, Tick};
+use crate::config::{Config, ListenProtocol, Routing};
+use crate::hub::address::Domain;
+use crate::hub::op::Refusal;
+use crate::hub::{AccountKey, Hub};
+use crate::limits;
+use crate::simp;
+use crate::simp::login::Desk;
+use crate::simp::object::Scratch;
+use crate::store::record::{Read, Reading};
+use crate::timers::Timers;
+use conns::Conns;
+use guard::Guard;
+use io::{Alpn, ConnId, ControlId, Input, Job, JobId, JobResult, Output};
+use jobs::Jobs;
+use links::Links;
+
+pub(crate) use conns::{Conn, Role, handle_of};
+pub(crate) use jobs::Purpose;
+pub(crate) use wire::tag;
 
 /// What a node is made from.
 pub struct Seed {
@@ -24,47 +48,362 @@ pub struct Seed {
     pub key: [u8; 32],
 }
 
+/// A home server. Drive it: `handle` an input, then `settle` once the inputs of this tick are in,
+/// then take outputs until there are none; call again at `next_wake` at the latest.
+pub struct Node {
+    core: Core,
+    started: Tick,
+    /// An orderly end is under way: it is forced then.
+    ending: Option<Tick>,
+    ended: bool,
+}
+
+/// The hub and what is around it.
+pub(crate) struct Core {
+    pub hub: Hub,
+    pub io: Io,
+    pub desk: Desk,
+    pub guard: Guard,
+    /// Where commands are taken apart; lent to a connection while it is read.
+    pub scratch: Scratch,
+    /// Where the native form of a request is put together; lent likewise.
+    pub native: Vec<u8>,
+    pub counters: Counters,
+}
+
+/// What only the node can count.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub logins_failed: u64,
+    pub connections_cut: u64,
+}
+
+/// Everything but the hub: what the hub's effects act upon.
+pub(crate) struct Io {
+    pub now: Now,
+    pub config: Arc<Config>,
+    pub conns: Conns,
+    pub jobs: Jobs,
+    pub links: Links,
+    pub outputs: VecDeque<Output>,
+    pub events: VecDeque<Event>,
+    pub timers: Timers<Due>,
+    pub random: ChaCha20Rng,
+}
+
+/// What a timer of the node's is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    Conn(ConnId),
+    Link(Arc<str>),
+}
+
+/// What has to follow once the hub has returned.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The account of a login is in memory, or can't be had.
+    Ready(ConnId, Option<AccountKey>),
+    /// A connection that owes too much, or has broken the rules, is closed at once.
+    Cut(ConnId),
+    /// A connection may be read again.
+    Resume(ConnId),
+    /// A connection whose peer has ended his stream has its last answer.
+    Finish(ConnId),
+    /// The link to a domain is gone.
+    LinkFailed(Arc<str>),
+}
+
 impl Node {
     /// A node that has just started. Its first outputs read what it needs from the store.
     pub fn new(now: Now, seed: Seed) -> Node {
-        let _ = now;
-        Node { config: seed.config }
+        let mut random = ChaCha20Rng::from_seed(seed.random);
+        let mut hub_seed = [0; 32];
+        random.fill_bytes(&mut hub_seed);
+        let config = seed.config;
+        let open = config.simp.routing == Routing::Open;
+        let hub = Hub::new(config.domains.clone(), config.limits.clone(), open, hub_seed);
+        let io = Io {
+            now,
+            config,
+            conns: Conns::default(),
+            jobs: Jobs::default(),
+            links: Links::default(),
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            timers: Timers::default(),
+            random,
+        };
+        let mut core = Core {
+            hub,
+            io,
+            desk: Desk::new(seed.key),
+            guard: Guard::default(),
+            scratch: Scratch::new(),
+            native: Vec::new(),
+            counters: Counters::default(),
+        };
+        let job = core.io.jobs.open(Purpose::PeerRules);
+        core.io.outputs.push_back(Output::Job { job, work: Job::Read(Read::PeerRules) });
+        core.hub.start(now, &mut core.io);
+        Node { core, started: now.tick, ending: None, ended: false }
     }
 
     /// Takes in one event.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
-        let _ = (now, input, &self.config);
+        let core = &mut self.core;
+        core.io.now = now;
+        match input {
+            Input::Bytes { conn, data } => simp::conn::received(core, now, conn, data),
+            Input::Accepted { conn, listener, peer, local } => {
+                let listen = core.io.config.listen.get(listener);
+                let tls = listen.is_some_and(|l| l.tls || l.protocol == ListenProtocol::Tls);
+                let role = if tls { Role::Handshake } else { Role::Fresh };
+                let mut place = Conn::new(now, peer, local, listener as u16, role);
+                place.notification = listen.is_some_and(|l| l.notification);
+                core.io.conns.insert(conn, place);
+                core.arm(conn, now.tick + limits::HEADER);
+                if !core.guard.opened(peer.ip(), &core.io.config.limits) {
+                    core.io.events.push_back(Event::Cut(conn));
+                } else if !tls {
+                    simp::conn::accepted(core, conn);
+                }
+            }
+            Input::Secured { conn, tls } => match (tls.alpn, core.io.conns.get_mut(conn)) {
+                (Alpn::Simp | Alpn::None, Some(place)) => {
+                    place.tls = Some(tls.names.into_boxed_slice());
+                    place.role = Role::Fresh;
+                    simp::conn::accepted(core, conn);
+                }
+                (_, None) => {}
+            },
+            Input::Connected { dial, conn } => core.io.connected(dial, conn),
+            Input::DialFailed { dial, why } => core.io.dial_failed(dial, why),
+            Input::HalfClosed { conn } => simp::conn::peer_ended(core, now, conn),
+            Input::Closed { conn } => core.closed(now, conn),
+            Input::Done { job, result } => core.done(now, job, result),
+            Input::Committed(committed) => core.hub.committed(now, committed, &mut core.io),
+            Input::Control { id, request } => self.control(now, id, request),
+            Input::Wake => {}
+            Input::Shutdown => self.shutdown(now),
+        }
+        self.core.follow_up(now);
     }
 
-    /// Ends a tick: what merges within one (notifications, writes to the store) becomes output.
+    /// Ends a tick: what is due is done, and what merges within a tick (notifications, writes to the store)
+    /// becomes output.
     pub fn settle(&mut self, now: Now) {
-        let _ = now;
+        let core = &mut self.core;
+        core.io.now = now;
+        core.hub.wake(now, &mut core.io);
+        while let Some(due) = core.io.timers.due(now.tick) {
+            match due {
+                Due::Conn(id) => simp::conn::due(core, now, id),
+                Due::Link(domain) => {
+                    let (waiting, unanswered) = core.hub.remote_load(&domain);
+                    core.io.link_due(&domain, waiting, unanswered);
+                }
+            }
+        }
+        core.follow_up(now);
+        let batch = core.hub.settle(now, &mut core.io);
+        core.follow_up(now);
+        if let Some(batch) = batch {
+            core.io.outputs.push_back(Output::Commit(batch));
+        }
+        self.maybe_end(now);
     }
 
     /// The next thing to do, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.core.io.outputs.pop_front()
     }
 
     /// When `Input::Wake` is wanted, if nothing happens before.
     pub fn next_wake(&self) -> Option<Tick> {
-        None
+        [self.core.hub.next_wake(), self.core.io.timers.next(), self.ending].into_iter().flatten().min()
     }
 
     /// What waits to be written to a connection.
     pub fn unsent(&self, conn: ConnId) -> &[u8] {
-        let _ = conn;
-        &[]
+        self.core.io.conns.unsent(conn)
     }
 
     /// The first `count` octets of it have been written.
     pub fn sent(&mut self, now: Now, conn: ConnId, count: usize) {
-        let _ = (now, conn, count);
+        self.core.io.now = now;
+        self.core.io.conns.sent(conn, count);
     }
 
     /// A new configuration (SIGHUP): rules about peers, limits, SIMP's settings. Domains, listeners and the
     /// data directory stay as they were at the start.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
-        self.config = config;
+        let old = &self.core.io.config;
+        let config = Config {
+            domains: old.domains.clone(),
+            listen: old.listen.clone(),
+            data_dir: old.data_dir.clone(),
+            ..(*config).clone()
+        };
+        self.core.hub.reconfigure(config.limits.clone(), config.simp.routing == Routing::Open);
+        self.core.io.config = Arc::new(config);
+    }
+
+    fn control(&mut self, now: Now, id: ControlId, request: AdminRequest) {
+        let core = &mut self.core;
+        let reply = match request {
+            AdminRequest::Change(change) => return core.hub.admin(id, change),
+            AdminRequest::Status => AdminReply::Status(Box::new(self.status(now))),
+            AdminRequest::Peers => AdminReply::Peers(core.io.peers(|domain| core.hub.remote_load(domain).0)),
+            AdminRequest::PeerTest { domain } => match Domain::parse(&domain) {
+                Ok(domain) if core.hub.domains().contains(domain.as_str()) => {
+                    AdminReply::Failed(format!("{domain} is a domain of this server"))
+                }
+                Ok(domain) => return core.io.test_peer(id, &domain),
+                Err(bad) => AdminReply::Failed(format!("{domain}: {bad}")),
+            },
+        };
+        self.core.io.outputs.push_back(Output::Control { id, reply });
+    }
+
+    fn status(&self, now: Now) -> Status {
+        let core = &self.core;
+        let (users_online, endpoints, accounts_in_memory, requests_waiting) = core.hub.sizes();
+        let counters = core.hub.counters;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: now.tick.since(self.started).as_secs(),
+            domains: core.hub.domains().iter().map(ToString::to_string).collect(),
+            users_online,
+            endpoints,
+            connections: core.io.conns.len(),
+            links: core.io.links.up(),
+            accounts_in_memory,
+            requests_waiting,
+            messages: counters.messages,
+            messages_delivered: counters.messages_delivered,
+            messages_refused: counters.messages_refused,
+            messages_kept: counters.messages_kept,
+            notifications: counters.notifications,
+            logins: counters.logins,
+            logins_failed: core.counters.logins_failed,
+            connections_cut: core.counters.connections_cut,
+            batches: counters.batches,
+            batches_failed: counters.batches_failed,
+        }
+    }
+
+    /// Clients are diverted or told the end; watchers elsewhere hear that their users are offline.
+    fn shutdown(&mut self, now: Now) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.ending = Some(now.tick + limits::SHUTDOWN);
+        for id in self.core.io.conns.ids() {
+            simp::conn::shut_down(&mut self.core, now, id);
+        }
+    }
+
+    /// The end has come when everybody has left and all is told and kept, or when time is over.
+    fn maybe_end(&mut self, now: Now) {
+        let Some(deadline) = self.ending.filter(|_| !self.ended) else { return };
+        let core = &mut self.core;
+        let (_, endpoints, _, waiting) = core.hub.sizes();
+        if (endpoints == 0 && waiting == 0 && core.hub.is_settled()) || now.tick >= deadline {
+            self.ended = true;
+            self.ending = None;
+            for id in core.io.conns.ids() {
+                core.io.end(id);
+            }
+            core.io.outputs.push_back(Output::Ended);
+        }
+    }
+}
+
+impl Core {
+    /// Does what the last input has left to be done.
+    fn follow_up(&mut self, now: Now) {
+        while let Some(event) = self.io.events.pop_front() {
+            match event {
+                Event::Ready(id, key) => simp::conn::account_ready(self, now, id, key),
+                Event::Cut(id) => self.cut(now, id),
+                Event::Resume(id) => simp::conn::resume(self, now, id),
+                Event::Finish(id) => self.io.end(id),
+                Event::LinkFailed(domain) => {
+                    self.io.links.forget_queue(&domain);
+                    self.hub.remote_failed(now, &domain, Refusal::Communications, &mut self.io);
+                }
+            }
+        }
+    }
+
+    /// Closes a connection at once: its endpoint is gone from now on.
+    pub fn cut(&mut self, now: Now, id: ConnId) {
+        if self.io.conns.get(id).is_some_and(|conn| !conn.closing) {
+            self.counters.connections_cut += 1;
+        }
+        self.leave(now, id);
+        self.io.close_conn(id, false);
+    }
+
+    /// What a connection stood for ends; the connection itself may live on for its last answers.
+    pub fn leave(&mut self, now: Now, id: ConnId) {
+        let Some(conn) = self.io.conns.get_mut(id) else { return };
+        let (ip, unproven) = (conn.peer.ip(), conn.unproven());
+        match std::mem::replace(&mut conn.role, Role::Ending) {
+            Role::Endpoint { endpoint, .. } => self.hub.detach(now, endpoint, &mut self.io),
+            Role::Link(domain) => {
+                self.io.link_closed(&domain, id);
+            }
+            Role::Handshake | Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Ending => {}
+        }
+        if unproven {
+            self.guard.proved(ip);
+        }
+    }
+
+    fn closed(&mut self, now: Now, id: ConnId) {
+        self.leave(now, id);
+        if let Some(conn) = self.io.conns.remove(id)
+            && conn.listener != u16::MAX
+        {
+            self.guard.closed(conn.peer.ip(), false);
+        }
+    }
+
+    /// Sets a connection's timer, if none comes earlier.
+    pub fn arm(&mut self, id: ConnId, at: Tick) {
+        let Some(conn) = self.io.conns.get_mut(id) else { return };
+        if conn.armed.is_none_or(|armed| at < armed) {
+            conn.armed = Some(at);
+            self.io.timers.arm(at, Due::Conn(id));
+        }
+    }
+
+    fn done(&mut self, now: Now, job: JobId, result: JobResult) {
+        let Some(purpose) = self.io.jobs.close(job) else { return };
+        match (purpose, result) {
+            (Purpose::Hub(purpose), JobResult::Read(reading)) => {
+                self.hub.read_done(now, purpose, reading, &mut self.io);
+            }
+            (Purpose::Hub(purpose), _) => self.hub.read_done(now, purpose, Reading::Failed, &mut self.io),
+            (Purpose::Resolve(domain), JobResult::Resolved(answer)) => self.io.resolved(&domain, answer),
+            (Purpose::Resolve(domain), _) => {
+                self.io.resolved(&domain, Err(crate::federation::DnsError::Failed));
+            }
+            (Purpose::Vouch(id, domain), JobResult::Resolved(answer)) => {
+                simp::conn::vouched(self, now, id, domain, answer.ok());
+            }
+            (Purpose::Vouch(id, domain), _) => simp::conn::vouched(self, now, id, domain, None),
+            (Purpose::Credentials(id), JobResult::Read(Reading::Credentials(record))) => {
+                simp::conn::credentials_read(self, now, id, record);
+            }
+            (Purpose::Credentials(id), _) => simp::conn::refuse_connect(self, now, id, "too many requests"),
+            (Purpose::Password(id), JobResult::Verified(fits)) => simp::conn::verified(self, now, id, fits),
+            (Purpose::Password(id), _) => simp::conn::refuse_connect(self, now, id, "too many requests"),
+            (Purpose::PeerRules, JobResult::Read(Reading::PeerRules(rules))) => {
+                self.io.links.rules = rules.into_iter().collect();
+            }
+            (Purpose::PeerRules, _) => log::error!("the rules about peers could not be read"),
+        }
     }
 }

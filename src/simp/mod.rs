@@ -18,9 +18,12 @@
 //! | 5 to 10 requests, notifications, login | [`command`], `adapter` | done |
 //! | 11 unrecognized requests | [`command`] | done |
 
+pub mod adapter;
 pub mod command;
+pub(crate) mod conn;
 pub mod framer;
 pub mod fuzz;
+pub mod login;
 pub mod object;
 pub mod write;
 mod xml;

@@ -176,6 +176,13 @@ pub fn relay(out: &mut Vec<u8>, id: u64, entries: &[u8]) {
     line.end();
 }
 
+/// Entries alone, as [`relay`] takes them.
+pub fn entries<'e>(out: &mut Vec<u8>, entries: impl IntoIterator<Item = (&'e str, &'e str)>) {
+    for (key, value) in entries {
+        entry(out, key, value);
+    }
+}
+
 /// The command being written.
 struct Line<'o>(&'o mut Vec<u8>);
 

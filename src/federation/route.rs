@@ -1,0 +1,184 @@
+//! Where to try to reach a domain, in order: what the configuration says, else what its DNS publishes
+//! (RFC 2782 for priority and weight), else its own addresses on the default ports.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use rand_core::Rng;
+
+use super::{Place, Protocol, Published, Service, StaticPeer, Target};
+use crate::clock::{Now, Tick};
+use crate::hub::address::Domain;
+
+/// SIMP's port (SIMP-3.1-2).
+pub const SIMP_PORT: u16 = 7467;
+
+/// A place that did not answer is tried last for this long.
+const DEAD: std::time::Duration = std::time::Duration::from_secs(300);
+/// Dead places remembered at most.
+const DEAD_PLACES: usize = 1000;
+/// Places tried for one domain at most.
+const PLACES: usize = 16;
+
+/// Places that did not answer lately.
+#[derive(Debug, Default)]
+pub struct Dead(HashMap<SocketAddr, Tick>);
+
+impl Dead {
+    /// It did not answer.
+    pub fn insert(&mut self, now: Now, address: SocketAddr) {
+        if self.0.len() >= DEAD_PLACES {
+            self.0.retain(|_, until| *until > now.tick);
+        }
+        if self.0.len() < DEAD_PLACES {
+            self.0.insert(address, now.tick + DEAD);
+        }
+    }
+
+    /// It answered.
+    pub fn remove(&mut self, address: SocketAddr) {
+        self.0.remove(&address);
+    }
+
+    fn contains(&self, now: Now, address: SocketAddr) -> bool {
+        self.0.get(&address).is_some_and(|until| *until > now.tick)
+    }
+}
+
+/// The places set by hand for a domain; they go ahead of DNS.
+pub fn by_hand(peers: &[StaticPeer], domain: &str) -> Vec<Place> {
+    peers.iter().filter(|peer| peer.domain.as_str() == domain).map(|peer| peer.place).collect()
+}
+
+/// The places that a domain publishes, in the order to try them. `order` lists the protocols we use.
+pub fn published(
+    now: Now,
+    published: &Published,
+    order: &[Protocol],
+    dead: &Dead,
+    random: &mut impl Rng,
+) -> Vec<Place> {
+    let mut places = Vec::new();
+    for protocol in order {
+        for service in Service::ALL.into_iter().filter(|s| s.protocol() == *protocol) {
+            let targets = published.targets.iter().filter(|t| t.service == service).collect();
+            for target in by_weight(targets, random) {
+                places.extend(target.addresses.iter().map(|ip| Place {
+                    protocol: *protocol,
+                    tls: service.tls(),
+                    address: SocketAddr::new(*ip, target.port),
+                }));
+            }
+        }
+    }
+    // The domain's own addresses are for domains that publish no service (RFC 2782 "Usage rules").
+    if published.targets.is_empty() {
+        for protocol in order {
+            let port = match protocol {
+                Protocol::Simp => SIMP_PORT,
+            };
+            places.extend(published.addresses.iter().map(|ip| Place {
+                protocol: *protocol,
+                tls: false,
+                address: SocketAddr::new(*ip, port),
+            }));
+        }
+    }
+    places.sort_by_key(|place| dead.contains(now, place.address));
+    places.truncate(PLACES);
+    places
+}
+
+/// RFC 2782: lowest priority first; among equals drawn by weight.
+fn by_weight<'a>(mut targets: Vec<&'a Target>, random: &mut impl Rng) -> Vec<&'a Target> {
+    let mut ordered = Vec::with_capacity(targets.len());
+    targets.sort_by_key(|t| (t.priority, t.weight));
+    while let Some(first) = targets.first() {
+        let equals = targets.iter().take_while(|t| t.priority == first.priority).count();
+        let total: u64 = targets.iter().take(equals).map(|t| u64::from(t.weight)).sum();
+        let mut draw = random.next_u64() % (total + 1);
+        let mut chosen = 0;
+        for (at, target) in targets.iter().take(equals).enumerate() {
+            chosen = at;
+            match draw.checked_sub(u64::from(target.weight)) {
+                Some(0) | None => break,
+                Some(left) => draw = left,
+            }
+        }
+        ordered.push(targets.remove(chosen));
+    }
+    ordered
+}
+
+/// Is this one of the addresses that a domain publishes for its servers?
+pub fn publishes(published: &Published, address: std::net::IpAddr) -> bool {
+    published.targets.iter().any(|target| target.addresses.contains(&address))
+        || published.addresses.contains(&address)
+}
+
+/// Does the configuration name this address for the domain?
+pub fn named_by_hand(peers: &[StaticPeer], domain: &Domain, address: std::net::IpAddr) -> bool {
+    peers.iter().any(|peer| peer.domain == *domain && peer.place.address.ip() == address)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    fn target(service: Service, priority: u16, weight: u16, last: u8) -> Target {
+        let addresses = vec![std::net::Ipv4Addr::new(127, 0, 0, last).into()];
+        Target { service, priority, weight, port: 1, host: String::new(), addresses }
+    }
+
+    fn lasts(places: &[Place]) -> Vec<u8> {
+        places
+            .iter()
+            .map(|p| p.address.ip().to_string().rsplit('.').next().unwrap().parse().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn priority_rules_and_weight_draws() {
+        // RFC 2782: priorities in order; weights share
+        let dns = Published {
+            targets: vec![
+                target(Service::Simp, 20, 0, 4),
+                target(Service::Simp, 10, 90, 2),
+                target(Service::Simp, 10, 10, 3),
+                target(Service::Simps, 99, 0, 1),
+            ],
+            addresses: vec![],
+        };
+        let mut random = ChaCha8Rng::from_seed([7; 32]);
+        let mut heavy_first = 0;
+        for _ in 0..1000 {
+            let places = published(Now::default(), &dns, &[Protocol::Simp], &Dead::default(), &mut random);
+            let order = lasts(&places);
+            assert_eq!((order[0], order[3]), (1, 4));
+            assert!(places[0].tls && !places[1].tls);
+            heavy_first += usize::from(order[1] == 2);
+        }
+        assert!((850..950).contains(&heavy_first), "{heavy_first}");
+    }
+
+    #[test]
+    fn addresses_stand_in_and_the_dead_come_last() {
+        // OC-06, SIMP-2-3
+        let dns = Published {
+            targets: vec![],
+            addresses: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()],
+        };
+        let mut random = ChaCha8Rng::from_seed([7; 32]);
+        let mut dead = Dead::default();
+        dead.insert(Now::default(), "127.0.0.1:7467".parse().unwrap());
+        let places = published(Now::default(), &dns, &[Protocol::Simp], &dead, &mut random);
+        assert_eq!(lasts(&places), [2, 1]);
+        assert_eq!(places[0].address.port(), SIMP_PORT);
+        let later = Now { tick: Tick(301_000), ..Now::default() };
+        assert_eq!(lasts(&published(later, &dns, &[Protocol::Simp], &dead, &mut random)), [1, 2]);
+    }
+}

@@ -1,0 +1,271 @@
+//! The table of connections, and what waits to be written to each.
+//!
+//! A connection owns a buffer only while it has something to write or half a command to read; buffers
+//! that become empty go back to a pool.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::io::{ConnId, Output};
+use crate::clock::{Now, Tick};
+use crate::credential::Algorithm;
+use crate::hub::op::{EndpointId, Handle};
+use crate::limits;
+use crate::simp::framer::Framer;
+use crate::simp::login::Attempt;
+
+/// Buffers kept for the next connection that writes.
+const POOL: usize = 256;
+/// A buffer that has grown beyond this is not kept.
+const POOLED: usize = 64 * 1024;
+
+/// What a connection is for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Its TLS handshake is under way.
+    Handshake,
+    /// Nobody knows yet: no command has come.
+    Fresh,
+    /// A routing connection: any client, or the server of other domains.
+    Routing(Vouched),
+    /// A `connect` is being looked into; or has failed, and is told so when its time has come.
+    Proving(Box<Attempt>),
+    /// A notification connection: a user's live contact, and how he logged in, for a divert.
+    Endpoint { endpoint: EndpointId, user: Box<str>, algorithm: Algorithm },
+    /// Our own routing connection to the server of this domain.
+    Link(Arc<str>),
+    /// The peer has ended his stream, or we ours: nothing more is read.
+    Ending,
+}
+
+/// The domains that a routing connection was found to speak for, or not.
+#[derive(Debug, Default)]
+pub(crate) struct Vouched(pub Vec<(Arc<str>, bool)>);
+
+/// Tokens that refill with time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bucket {
+    /// Thousandths of a token that are missing from a full one.
+    missing: u64,
+    at: Tick,
+}
+
+impl Bucket {
+    pub fn new(now: Now) -> Bucket {
+        Bucket { missing: 0, at: now.tick }
+    }
+
+    /// Takes a token; false if there is none. Holds ten times what flows in a second.
+    pub fn take(&mut self, now: Now, per_second: u32) -> bool {
+        let refilled = now.tick.since(self.at).as_millis() as u64 * u64::from(per_second);
+        self.at = now.tick;
+        self.missing = self.missing.saturating_sub(refilled) + 1000;
+        let fits = self.missing <= u64::from(per_second) * 10_000;
+        if !fits {
+            self.missing -= 1000;
+        }
+        fits
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub listener: u16,
+    /// Only a notification connection may be made here.
+    pub notification: bool,
+    /// The names of the peer's certificate, if the connection is secured.
+    pub tls: Option<Box<[String]>>,
+    pub role: Role,
+    pub framer: Framer,
+    /// The start of a command, or what may not be looked at yet.
+    pub partial: Vec<u8>,
+    out: Vec<u8>,
+    written: usize,
+    /// Requests of the peer's that wait for our answers.
+    pub waiting: u16,
+    pub malformed: u8,
+    /// Requests over the rate.
+    pub excess: u8,
+    pub bucket: Bucket,
+    /// Something is being found out: its commands wait.
+    pub blocked: bool,
+    /// The driver was asked not to read.
+    pub paused: bool,
+    /// The driver was asked to close it.
+    pub closing: bool,
+    pub opened: Tick,
+    pub heard: Tick,
+    pub spoke: Tick,
+    /// When its timer comes.
+    pub armed: Option<Tick>,
+}
+
+impl Conn {
+    pub fn new(now: Now, peer: SocketAddr, local: SocketAddr, listener: u16, role: Role) -> Conn {
+        Conn {
+            peer,
+            local,
+            listener,
+            notification: false,
+            tls: None,
+            role,
+            framer: Framer::new(),
+            partial: Vec::new(),
+            out: Vec::new(),
+            written: 0,
+            waiting: 0,
+            malformed: 0,
+            excess: 0,
+            bucket: Bucket::new(now),
+            blocked: false,
+            paused: false,
+            closing: false,
+            opened: now.tick,
+            heard: now.tick,
+            spoke: now.tick,
+            armed: None,
+        }
+    }
+
+    /// Has it not shown who it is?
+    pub fn unproven(&self) -> bool {
+        matches!(self.role, Role::Handshake | Role::Fresh | Role::Routing(_) | Role::Proving(_))
+    }
+
+    /// Is it one whose octets are in clear on a network that others may listen to?
+    pub fn exposed(&self) -> bool {
+        self.tls.is_none() && !self.peer.ip().is_loopback()
+    }
+
+    fn unsent(&self) -> &[u8] {
+        self.out.get(self.written..).unwrap_or_default()
+    }
+}
+
+/// All connections by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    slots: Vec<(u32, Option<Box<Conn>>)>,
+    pool: Vec<Vec<u8>>,
+    count: usize,
+}
+
+/// Why nothing could be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The connection is gone, or going.
+    Gone,
+    /// It has more to read than a reader may owe: cut it.
+    Slow,
+}
+
+impl Conns {
+    pub fn insert(&mut self, id: ConnId, conn: Conn) {
+        let slot = id.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || (0, None));
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            self.count += usize::from(place.1.is_none());
+            *place = (id.generation, Some(Box::new(conn)));
+        }
+    }
+
+    pub fn get(&self, id: ConnId) -> Option<&Conn> {
+        let (generation, conn) = self.slots.get(id.slot as usize)?;
+        if *generation == id.generation { conn.as_deref() } else { None }
+    }
+
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let (generation, conn) = self.slots.get_mut(id.slot as usize)?;
+        if *generation == id.generation { conn.as_deref_mut() } else { None }
+    }
+
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
+        let (generation, conn) = self.slots.get_mut(id.slot as usize)?;
+        if *generation != id.generation {
+            return None;
+        }
+        let mut conn = conn.take()?;
+        self.count -= 1;
+        let out = std::mem::take(&mut conn.out);
+        self.recycle(out);
+        Some(conn)
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn ids(&self) -> Vec<ConnId> {
+        let live = self.slots.iter().enumerate().filter(|(_, (_, conn))| conn.is_some());
+        live.map(|(slot, (generation, _))| ConnId { slot: slot as u32, generation: *generation }).collect()
+    }
+
+    /// Writes to a connection: `write` appends to what is already waiting there.
+    pub fn write(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        outputs: &mut VecDeque<Output>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), NoRoom> {
+        let Conns { slots, pool, .. } = self;
+        let Some((_, Some(conn))) = slots.get_mut(id.slot as usize).filter(|(g, _)| *g == id.generation)
+        else {
+            return Err(NoRoom::Gone);
+        };
+        if conn.closing {
+            return Err(NoRoom::Gone);
+        }
+        let idle = conn.written == conn.out.len();
+        if idle && conn.out.capacity() == 0 {
+            conn.out = pool.pop().unwrap_or_default();
+        }
+        write(&mut conn.out);
+        conn.spoke = now.tick;
+        if idle {
+            outputs.push_back(Output::Write(id));
+        }
+        if conn.out.len() - conn.written > limits::UNSENT { Err(NoRoom::Slow) } else { Ok(()) }
+    }
+
+    pub fn unsent(&self, id: ConnId) -> &[u8] {
+        self.get(id).map(Conn::unsent).unwrap_or_default()
+    }
+
+    pub fn sent(&mut self, id: ConnId, count: usize) {
+        let Some(conn) = self.get_mut(id) else { return };
+        conn.written = (conn.written + count).min(conn.out.len());
+        if conn.written == conn.out.len() {
+            let out = std::mem::take(&mut conn.out);
+            conn.written = 0;
+            self.recycle(out);
+        } else if conn.written >= POOLED {
+            // A slow reader's buffer does not keep what he has read.
+            conn.out.drain(..conn.written);
+            conn.written = 0;
+        }
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() != 0 && buffer.capacity() <= POOLED && self.pool.len() < POOL {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+}
+
+/// The hub's name for a connection.
+pub(crate) fn handle_of(id: ConnId) -> Handle {
+    Handle(u64::from(id.generation) << 32 | u64::from(id.slot))
+}
+
+/// The connection behind the hub's name.
+pub(crate) fn conn_of(handle: Handle) -> ConnId {
+    ConnId { slot: handle.0 as u32, generation: (handle.0 >> 32) as u32 }
+}

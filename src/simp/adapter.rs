@@ -1,0 +1,291 @@
+//! Between SIMP's commands and the hub's operations, both ways.
+//!
+//! Every refusal has its text in one match, and every text of a peer's `error` its refusal in another.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::command::{Granted, Reply, State};
+use super::command::{Ima, Message as SimpMessage, Note as SimpNote, Parties, Presence as SimpPresence};
+use super::object::{Object, Scratch};
+use super::write;
+use crate::hub::address::{Address, Domains};
+use crate::hub::op::{
+    self, Answer, Envelope, Family, Lease, Message, News, Note, Presence, Refusal, Report, Request, TxId,
+};
+use crate::hub::{Hub, Kind};
+use crate::limits;
+use crate::store::record::Entries;
+
+/// SIMP's name among the families: its native form is the entries of a command as they came, without
+/// `request` (OC-64).
+pub const FAMILY: Family = Family(1);
+
+/// The text of a refusal (OC-62). Strangers and neighbours alike are told no more than that somebody is
+/// not available (OC-56).
+pub fn text(refusal: Refusal, kind: Kind) -> &'static str {
+    match refusal {
+        Refusal::Malformed => "malformed command",
+        Refusal::Unsupported => "unrecognized request",
+        Refusal::SourceRefused => "originator is not verified",
+        Refusal::TargetRefuses | Refusal::NotFound | Refusal::NoListeners => match kind {
+            Kind::Fetch | Kind::Subscribe => "presence is not available",
+            Kind::Unsubscribe => "no such subscription",
+            Kind::Message | Kind::Inquire | Kind::Change | Kind::End | Kind::Own => {
+                "recipient is not available"
+            }
+        },
+        Refusal::NotOurs => "not a local address",
+        Refusal::QuotaExceeded | Refusal::Resources => "too many requests",
+        Refusal::TooLarge => "too large",
+        Refusal::NotSubscribed => "no such subscription",
+        Refusal::Communications => "remote server is not available",
+        Refusal::NoAnswer => "no answer",
+    }
+}
+
+/// What a peer's `error` means.
+pub fn refusal(text: &str) -> Refusal {
+    match text {
+        "malformed command" => Refusal::Malformed,
+        "unrecognized request" => Refusal::Unsupported,
+        "originator is not verified" | "authentication failed" | "not allowed on this connection" => {
+            Refusal::SourceRefused
+        }
+        "presence is not available" => Refusal::TargetRefuses,
+        "no such subscription" => Refusal::NotSubscribed,
+        "not a local address" => Refusal::NotFound,
+        "remote server is not available" | "no answer" => Refusal::Communications,
+        "too large" => Refusal::TooLarge,
+        "too many requests" => Refusal::Resources,
+        _ => Refusal::NoListeners,
+    }
+}
+
+/// A client's `error` in reply to what it was handed.
+pub fn refused_by_client(message: &str) -> Answer<'_> {
+    Answer::Refused { refusal: Refusal::TargetRefuses, words: Some(cut(message).into()) }
+}
+
+/// At most so much of a person's words is carried back (OC-58).
+fn cut(words: &str) -> &str {
+    match words.char_indices().find(|(at, c)| at + c.len_utf8() > limits::REPLY_TEXT) {
+        Some((at, _)) => &words[..at],
+        None => words,
+    }
+}
+
+/// Writes the reply to a request that came by SIMP.
+pub fn answer(out: &mut Vec<u8>, id: &str, kind: Kind, answer: &Answer<'_>) {
+    match answer {
+        Answer::Ok(words) if words.is_empty() => write::okay(out, id, "okay"),
+        Answer::Ok(words) => write::okay(out, id, words),
+        Answer::Described(report) => describe(out, id, report, None),
+        Answer::Granted { report, millis, token } => {
+            describe(out, id, report, Some(Granted { duration: *millis, opaque: token }));
+        }
+        Answer::Refused { words: Some(words), .. } => write::error(out, id, words),
+        Answer::Refused { refusal, words: None } => write::error(out, id, text(*refusal, kind)),
+    }
+}
+
+fn describe(out: &mut Vec<u8>, id: &str, report: &Report, granted: Option<Granted<'_>>) {
+    if let Some(presence) = presence(report) {
+        write::describe(out, id, &presence, granted);
+    }
+}
+
+fn presence(report: &Report) -> Option<SimpPresence<'_>> {
+    Some(SimpPresence {
+        regarding: Ima::parse(report.presentity.as_str())?,
+        status: if report.presence.online { State::Online } else { State::Offline },
+        online: report.presence.since,
+        message: &report.presence.description,
+    })
+}
+
+/// Writes a request of the hub's to a notification connection or a link.
+pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
+    let (Some(to), Some(from)) = (Ima::parse(envelope.to.as_str()), Ima::parse(envelope.from.as_str()))
+    else {
+        return;
+    };
+    let parties = Parties { to, from };
+    if let Some(native) = envelope.native.as_ref().filter(|native| native.family == FAMILY) {
+        match &envelope.request {
+            Request::Message(Message { note: Some(note), .. }) => {
+                let mut entries = native.octets.to_vec();
+                notes(&mut entries, note);
+                write::relay(out, tx.0, &entries);
+            }
+            _ => write::relay(out, tx.0, &native.octets),
+        }
+        return;
+    }
+    match &envelope.request {
+        Request::Message(message) => send(out, tx, parties, message),
+        Request::Fetch => write::fetch(out, tx.0, &parties),
+        Request::Subscribe(Lease::Longest) => write::subscribe(out, tx.0, &parties, -1),
+        Request::Subscribe(Lease::Millis(millis)) => write::subscribe(out, tx.0, &parties, *millis),
+        Request::Unsubscribe { token } => write::unsubscribe(out, tx.0, &parties, token),
+        Request::Inquire => write::inquire(out, tx.0, &parties),
+        Request::Change(report) => {
+            if let Some(presence) = presence(report) {
+                write::note_change(out, tx.0, &SimpNote { parties, presence });
+            }
+        }
+        Request::End(report) => {
+            if let Some(presence) = presence(report) {
+                write::note_subscription_end(out, tx.0, &SimpNote { parties, presence });
+            }
+        }
+    }
+}
+
+fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>) {
+    let body = String::from_utf8_lossy(&message.body);
+    let reply_to = message.reply_to.as_ref().and_then(|a| Ima::parse(a.as_str()));
+    let simp = SimpMessage { parties, reply_to, content_type: &message.content_type, body: &body };
+    match &message.note {
+        None => write::send(out, tx.0, &simp),
+        Some(note) => {
+            let mut entries = Vec::new();
+            let reply_to = simp.reply_to.map(|ima| ("reply to", ima.as_str()));
+            let fixed = [
+                ("action", "send"),
+                ("to", parties.to.as_str()),
+                ("from", parties.from.as_str()),
+                ("type", simp.content_type),
+                ("body", simp.body),
+            ];
+            write::entries(&mut entries, fixed.into_iter().chain(reply_to));
+            notes(&mut entries, note);
+            write::relay(out, tx.0, &entries);
+        }
+    }
+}
+
+/// What goes along with a message that has waited: `item` names it, `sent` dates it, `regarding` says whom
+/// a report is about. A sender's own entries of these names stay as they are.
+fn notes(entries: &mut Vec<u8>, note: &Note) {
+    let item = Hub::item_name(note.item);
+    let sent = note.date.0.to_string();
+    let mut add = |key: &str, value: &str| {
+        let taken = [format!("key=\"{key}\""), format!("key='{key}'")];
+        if !taken.iter().any(|t| memchr::memmem::find(entries, t.as_bytes()).is_some()) {
+            write::entries(entries, [(key, value)]);
+        }
+    };
+    add("item", &item);
+    add("sent", &sent);
+    if let Some(regarding) = &note.regarding {
+        add("regarding", regarding.as_str());
+    }
+}
+
+/// Writes news to a notification connection.
+pub fn news(out: &mut Vec<u8>, news: News<'_>) {
+    match news {
+        News::WatcherCame(watcher) => write::note_subscription(out, watcher.as_str()),
+        News::WatcherWent(watcher) => write::note_subscription_lapse(out, watcher.as_str()),
+    }
+}
+
+/// What a client says to what it was handed (SIMP-5.1-6, SIMP-6.1-5).
+pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
+    match reply {
+        Reply::Okay { message } => Answer::Ok(cut(message).into()),
+        Reply::Error { message } => refused_by_client(message),
+        Reply::Describe { .. } | Reply::Challenge { .. } | Reply::Own(_) => {
+            Answer::refused(Refusal::Malformed)
+        }
+    }
+}
+
+/// What another home server says to what it was asked.
+pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
+    match reply {
+        Reply::Okay { message } => Answer::Ok(cut(message).into()),
+        Reply::Error { message } => {
+            Answer::Refused { refusal: refusal(message), words: Some(cut(message).into()) }
+        }
+        Reply::Describe { presence, subscription } => match (report(presence, hub), subscription) {
+            (Some(report), Some(granted)) => {
+                Answer::Granted { report, millis: granted.duration, token: granted.opaque.into() }
+            }
+            (Some(report), None) => Answer::Described(report),
+            (None, _) => Answer::refused(Refusal::Malformed),
+        },
+        Reply::Challenge { .. } | Reply::Own(_) => Answer::refused(Refusal::Malformed),
+    }
+}
+
+fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
+    let online = presence.status == State::Online;
+    Some(Report {
+        presentity: hub.locate(presence.regarding.as_str()).ok()?,
+        presence: Presence { online, since: presence.online, description: Arc::from(presence.message) },
+    })
+}
+
+/// The hub's form of a message.
+pub fn message<'a>(message: SimpMessage<'a>, hub: &Hub) -> Option<Request<'a>> {
+    let reply_to = match message.reply_to {
+        Some(ima) => Some(hub.locate(ima.as_str()).ok()?),
+        None => None,
+    };
+    Some(Request::Message(Message {
+        content_type: message.content_type.into(),
+        body: Cow::Borrowed(message.body.as_bytes()),
+        reply_to,
+        note: None,
+    }))
+}
+
+/// The hub's form of a notification.
+pub fn note(note: SimpNote<'_>, end: bool, hub: &Hub) -> Option<Request<'static>> {
+    let report = report(note.presence, hub)?;
+    Some(if end { Request::End(report) } else { Request::Change(report) })
+}
+
+/// The hub's form of a duration: negative asks for the longest (SIMP-5.3-4).
+pub fn lease(duration: i64) -> Lease {
+    if duration < 0 { Lease::Longest } else { Lease::Millis(duration) }
+}
+
+/// The family's native form of a command (OC-64).
+pub fn native<'a>(octets: &'a mut Vec<u8>, object: &Object<'_>) -> op::Native<'a> {
+    octets.clear();
+    write::relayed_entries(octets, object);
+    op::Native { family: FAMILY, octets: Cow::Borrowed(octets) }
+}
+
+/// Why a buddy list can't be used (OC-49).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadBuddies;
+
+/// The buddies of a profile, each once: the value of `buddies` is a properties object of its own, group
+/// name to white-space-separated addresses (SIMP-3.7-5 to SIMP-3.7-7).
+///
+/// # Errors
+/// [`BadBuddies`] if it is no such document, an address is none, or there are too many.
+pub fn buddies(
+    profile: &Entries,
+    domains: &Domains,
+    scratch: &mut Scratch,
+) -> Result<Vec<Address>, BadBuddies> {
+    let Some((_, text)) = profile.iter().find(|(key, _)| key == "buddies") else { return Ok(Vec::new()) };
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let document = Object::parse_document(text, scratch).map_err(|_| BadBuddies)?;
+    let mut list = Vec::new();
+    for entry in document.entries() {
+        for word in entry.value.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty()) {
+            list.push(Address::parse(word, domains).map_err(|_| BadBuddies)?);
+        }
+    }
+    list.sort_unstable();
+    list.dedup();
+    if list.len() > limits::BUDDIES { Err(BadBuddies) } else { Ok(list) }
+}

@@ -1,0 +1,237 @@
+//! Logging in: challenges, and what is made of a `connect` (part 7 of the draft).
+//!
+//! A challenge leaves no trace in memory: its `opaque` is sealed under the server's key and holds all
+//! there is to know of it. So a flood of logins costs no memory, and a `divert` can send a client to
+//! another server that has the same key. What is remembered is only that a challenge has been used
+//! (OC-16), for as long as it could be used again.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+use rand_core::Rng;
+
+use crate::clock::{Date, Now, Tick};
+use crate::credential::{Algorithm, Secret};
+use crate::hub::address::{Address, Domains};
+use crate::limits;
+
+/// A failed `connect` is told so after this time, whatever was wrong (OC-15).
+pub const FAILURE: Duration = Duration::from_millis(500);
+/// The longest user name or address in a challenge, octets.
+const USER: usize = 320;
+/// Used challenges remembered at most; beyond that the oldest are forgotten.
+const USED: usize = 100_000;
+
+/// What a challenge says, to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The user, as he was named in `login`: that text is digested (OC-11).
+    pub user: String,
+    /// The nonce, as in the challenge.
+    pub nonce: String,
+    /// The digest.
+    pub algorithm: Algorithm,
+    expires: Date,
+    serial: [u8; 12],
+}
+
+/// Makes challenges and opens them again.
+pub struct Desk {
+    cipher: ChaCha20Poly1305,
+    used: HashSet<[u8; 12]>,
+    order: VecDeque<(Date, [u8; 12])>,
+}
+
+impl Desk {
+    /// Under a key from the server's key file.
+    pub fn new(key: [u8; 32]) -> Desk {
+        Desk { cipher: ChaCha20Poly1305::new(&Key::from(key)), used: HashSet::new(), order: VecDeque::new() }
+    }
+
+    /// A new challenge: nonce and `opaque`. None if the user name is beyond any that exists.
+    pub fn challenge(
+        &self,
+        now: Now,
+        user: &str,
+        algorithm: Algorithm,
+        random: &mut impl Rng,
+    ) -> Option<(String, String)> {
+        if user.len() > USER {
+            return None;
+        }
+        let mut nonce = [0; 16];
+        random.fill_bytes(&mut nonce);
+        let mut serial = [0; 12];
+        random.fill_bytes(&mut serial);
+        let expires = now.date + limits::CHALLENGE;
+        let mut plain = Vec::with_capacity(25 + user.len());
+        plain.push(match algorithm {
+            Algorithm::Md5 => 0,
+            Algorithm::Sha256 => 1,
+            Algorithm::Plain => 2,
+        });
+        plain.extend_from_slice(&expires.0.to_be_bytes());
+        plain.extend_from_slice(&nonce);
+        plain.extend_from_slice(user.as_bytes());
+        let sealed = self.cipher.encrypt(&Nonce::from(serial), plain.as_slice()).ok()?;
+        let mut opaque = serial.to_vec();
+        opaque.extend_from_slice(&sealed);
+        Some((URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(opaque)))
+    }
+
+    /// Opens a challenge and uses it up; none if it is not ours, too old, or used before.
+    pub fn redeem(&mut self, now: Now, opaque: &str) -> Option<Ticket> {
+        let octets = URL_SAFE_NO_PAD.decode(opaque).ok()?;
+        let (serial, sealed) = octets.split_first_chunk::<12>()?;
+        let plain = self.cipher.decrypt(&Nonce::from(*serial), sealed).ok()?;
+        let (algorithm, rest) = plain.split_first()?;
+        let (expires, rest) = rest.split_first_chunk::<8>()?;
+        let (nonce, user) = rest.split_first_chunk::<16>()?;
+        let ticket = Ticket {
+            user: String::from_utf8(user.to_vec()).ok()?,
+            nonce: URL_SAFE_NO_PAD.encode(nonce),
+            algorithm: match algorithm {
+                0 => Algorithm::Md5,
+                1 => Algorithm::Sha256,
+                _ => Algorithm::Plain,
+            },
+            expires: Date(i64::from_be_bytes(*expires)),
+            serial: *serial,
+        };
+        self.use_up(now, ticket)
+    }
+
+    fn use_up(&mut self, now: Now, ticket: Ticket) -> Option<Ticket> {
+        while self.order.front().is_some_and(|(expires, _)| *expires <= now.date) || self.order.len() > USED {
+            if let Some((_, serial)) = self.order.pop_front() {
+                self.used.remove(&serial);
+            }
+        }
+        // A clock set back must not make a challenge live for days.
+        let lifetime = ticket.expires.since(now.date);
+        if ticket.expires <= now.date || lifetime > limits::CHALLENGE * 2 || !self.used.insert(ticket.serial)
+        {
+            return None;
+        }
+        self.order.push_back((ticket.expires, ticket.serial));
+        Some(ticket)
+    }
+}
+
+/// Whom a `login` means (OC-11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// A user of ours, if he exists.
+    Ours(Address),
+    /// Nobody who could exist here; treated like one who does not.
+    Nobody,
+    /// A user of another domain.
+    Foreign,
+}
+
+/// Reads the `user` of a `login`: a name in the default domain, or an address.
+pub fn claim(user: &str, domains: &Domains) -> Claim {
+    if user.contains(':') {
+        return Claim::Nobody;
+    }
+    let address = if user.contains('@') {
+        Address::parse(user, domains)
+    } else {
+        match domains.default_domain() {
+            Some(domain) => Address::parse(&format!("{user}@{domain}"), domains),
+            None => return Claim::Nobody,
+        }
+    };
+    match address {
+        Ok(address) if domains.contains(address.domain()) => Claim::Ours(address),
+        Ok(_) => Claim::Foreign,
+        Err(_) => Claim::Nobody,
+    }
+}
+
+/// The algorithm for a challenge: the first of the client's own that we can use here, MD5 for a stock
+/// client that names none. None: there is nothing we both can.
+pub fn choose(algorithms: Option<&str>, plain: bool) -> Option<Algorithm> {
+    let Some(list) = algorithms else { return Some(Algorithm::Md5) };
+    list.split(' ')
+        .filter(|name| !name.is_empty())
+        .filter_map(Algorithm::parse)
+        .find(|algorithm| *algorithm != Algorithm::Plain || plain)
+}
+
+/// A `connect` that is being looked into.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Its id, for the reply.
+    pub id: String,
+    /// Of the challenge.
+    pub ticket: Option<Ticket>,
+    /// What the client gave as proof.
+    pub authorization: Secret,
+    /// Whom he claims to be.
+    pub address: Option<Address>,
+    /// How he proved it.
+    pub proof: compact_str::CompactString,
+    /// It has failed, and is told so then.
+    pub fails: Option<Tick>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+    use crate::hub::address::Domain;
+
+    #[test]
+    fn a_challenge_is_used_once_and_in_time() {
+        // OC-16, SIMP-7.1-7
+        let mut random = ChaCha8Rng::from_seed([1; 32]);
+        let mut desk = Desk::new([2; 32]);
+        let now = Now { tick: Tick(0), date: Date(1_000_000) };
+        let (nonce, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
+        let (_, other) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
+        assert_ne!(opaque, other);
+        let ticket = desk.redeem(now, &opaque).unwrap();
+        assert_eq!((ticket.user.as_str(), &ticket.nonce), ("alice", &nonce));
+        assert_eq!(desk.redeem(now, &opaque), None);
+        let late = Now { date: now.date + limits::CHALLENGE, ..now };
+        assert_eq!(desk.redeem(late, &other), None);
+        let mut foreign = Desk::new([3; 32]);
+        assert_eq!(foreign.redeem(now, &other), None);
+        for damaged in ["", "x", &other[1..], &other.to_uppercase()] {
+            assert_eq!(desk.redeem(now, damaged), None);
+        }
+    }
+
+    #[test]
+    fn users_are_names_or_addresses() {
+        // OC-11, OC-15
+        let domains = Domains::new(vec![Domain::parse("a.test").unwrap(), Domain::parse("b.test").unwrap()]);
+        let ours = |text: &str| match claim(text, &domains) {
+            Claim::Ours(address) => address.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(ours("Alice"), "alice@a.test");
+        assert_eq!(ours("alice@B.test"), "alice@b.test");
+        assert_eq!(ours("alice@c.test"), "Foreign");
+        assert_eq!(ours("a:b"), "Nobody");
+        assert_eq!(ours(""), "Nobody");
+    }
+
+    #[test]
+    fn stock_clients_get_md5_and_others_their_best() {
+        // OC-12, SIMP-7.1-5
+        assert_eq!(choose(None, true), Some(Algorithm::Md5));
+        assert_eq!(choose(Some("PLAIN SHA-256"), true), Some(Algorithm::Plain));
+        assert_eq!(choose(Some("PLAIN SHA-256 MD5"), false), Some(Algorithm::Sha256));
+        assert_eq!(choose(Some("SHA-1 md5"), false), Some(Algorithm::Md5));
+        assert_eq!(choose(Some("SHA-1"), true), None);
+    }
+}
