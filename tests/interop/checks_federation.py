@@ -184,7 +184,7 @@ def a_home_server_that_refuses_a_change_is_left_alone(scene):
     refused(bob.unsubscribe, alice.ima, opaque)
 
 
-@check("SIMP-6.1-4 SIMP-6.1-5 OC-03 OC-04 OC-63")
+@check("SIMP-4.2.1.6-1 SIMP-6.1-4 SIMP-6.1-5 OC-03 OC-04 OC-63")
 def notifications_from_abroad_are_relayed_to_those_who_asked(scene):
     alice, bob = scene.enter("alice"), abroad()
     equal(note(scene, "note change", alice.ima, bob), "error", "not asked for (OC-04)")

@@ -9,7 +9,7 @@ from stage import check, closed_in_order, equal, refused
 
 
 @check("SIMP-7.1-1 SIMP-7.1-2 SIMP-7.1-4 SIMP-7.1-5 SIMP-7.1-6 SIMP-7.1-8 SIMP-7.2-1 SIMP-7.2-3 SIMP-7.2-5",
-       "SIMP-2.2-2 SIMP-3.1-3 OC-12")
+       "SIMP-2-1 SIMP-2.2-2 SIMP-3.1-1 SIMP-3.1-2 SIMP-3.1-3 OC-12")
 def login_by_md5_digest(scene):
     alice = scene.person("alice")
     challenge = scene.routing().login(alice.user)
@@ -228,7 +228,7 @@ def commands_of_others_are_refused_on_n(scene):
     alice.nothing()
 
 
-@check("SIMP-7.3-1 SIMP-3.5-4 OC-29")
+@check("SIMP-2.1-1 SIMP-7.3-1 SIMP-3.5-4 OC-29")
 def logout_is_the_end_of_n(scene):
     bob = scene.enter("bob")
     for leave in ("end", "abort"):

@@ -11,7 +11,7 @@ AWKWARD = (
 )
 
 
-@check("SIMP-5.1-3 SIMP-5.1-6 SIMP-1-2 SIMP-2.1-2 SIMP-2.1-3 SIMP-5-3 OC-58")
+@check("SIMP-1-1 SIMP-15-4 SIMP-4.2.2-3 SIMP-5.1-3 SIMP-5.1-6 SIMP-1-2 SIMP-2.1-2 SIMP-2.1-3 SIMP-5-3 OC-58")
 def a_message_reaches_one_who_is_online(scene):
     alice, bob = scene.enter("alice"), scene.enter("bob")
     bob.connection.answer = lambda command: okay("read by bob")

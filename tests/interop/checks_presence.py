@@ -8,7 +8,8 @@ from stage import check, equal, refused
 DAY = 24 * 3600 * 1000
 
 
-@check("SIMP-5.2-1 SIMP-5.2-3 SIMP-5.2-4 SIMP-5.2-5 SIMP-5.2-6 SIMP-4.2.1.4-1 SIMP-2.1-5 OC-50")
+@check("SIMP-3.7-4 SIMP-5.2-1 SIMP-5.2-3 SIMP-5.2-4 SIMP-5.2-5 SIMP-5.2-6 SIMP-4.2.1.4-1",
+       "SIMP-2.1-5 OC-50")
 def fetch_describes_a_user(scene):
     alice, bob = scene.enter("alice"), scene.person("bob")
     away = alice.fetch(bob.ima)
