@@ -1,0 +1,250 @@
+//! Hostile and clumsy peers, beyond what a conversation can say: octets that are no text, floods,
+//! readers that never read. Each costs bounded memory, and nobody else anything.
+
+use std::time::Duration;
+
+use hearth::sim::client::{Answer, ClientId};
+use hearth::sim::clients::{PATIENCE, client_address};
+use hearth::sim::reader::HEADER;
+use hearth::sim::world::{HostId, NOTIFICATION, ROUTING, World};
+
+use crate::seeds;
+
+fn house(seed: u64) -> (World, HostId) {
+    let mut world = World::new(seed);
+    let home = world.add_home(&["a.test"]);
+    for user in ["alice@a.test", "bob@a.test"] {
+        world.add_user(home, user);
+    }
+    (world, home)
+}
+
+fn raw(world: &mut World, home: HostId, port: u16) -> ClientId {
+    let client = world.new_client("x", client_address());
+    let place = world.place(home, port);
+    world.open(client, place);
+    client
+}
+
+fn message<'a>(to: &'a str, from: &'a str, body: &'a str) -> [(&'a str, &'a str); 5] {
+    [("action", "send"), ("to", to), ("from", from), ("type", "text/plain"), ("body", body)]
+}
+
+/// Still serves: a message goes through.
+fn still_serves(world: &mut World, home: HostId) {
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    let bob = world.login(home, "bob", "bob", "key-of-bob");
+    world.answers(bob, Answer::Okay, Answer::Okay);
+    let id = world.request(alice, &message("bob@a.test", "alice@a.test", "hello"));
+    assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+    world.close(alice, false);
+    world.close(bob, false);
+}
+
+// SIMP-3.5-6 OC-27
+#[test]
+fn octets_that_are_no_utf8_end_the_stream() {
+    let inputs: [&[u8]; 6] = [
+        b"\xff\xfe<\0?\0x\0m\0l\0",
+        b"<?xml version=\"1.0\"?><stream><properties><entry key=\"a\">\xc3\x28</entry></properties>",
+        b"<?xml version=\"1.0\"?><stream><properties><entry key=\"a\">\xed\xa0\x80</entry></properties>",
+        b"<?xml version=\"1.0\"?><stream><properties><entry key=\"\xc0\xaf\">x</entry></properties>",
+        b"<?xml version=\"1.0\"?><stream>\xef\xbf\xbe",
+        b"\0\0\0\0",
+    ];
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        for input in inputs {
+            let x = raw(&mut world, home, ROUTING);
+            world.write(x, input);
+            let closed = world.run_until(PATIENCE, |w| w.peek(x).closed);
+            assert!(closed, "{}", String::from_utf8_lossy(input));
+        }
+        still_serves(&mut world, home);
+    }
+}
+
+// SIMP-3.5-5 OC-26 OC-27 OC-30
+#[test]
+fn bombs_are_cut_off() {
+    let deep = "<properties>".repeat(10_000);
+    let entity = "<!DOCTYPE stream [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;\">]>";
+    let comment = format!("<!--{}", "x".repeat(300_000));
+    let white = " ".repeat(300_000);
+    let entries = format!("<properties>{}", "<entry key='a'>x</entry>".repeat(20_000));
+    let attribute = format!("<properties><entry key=\"{}", "k".repeat(300_000));
+    let header = format!("<?xml version=\"1.0\"{}", " ".repeat(300_000));
+    for (what, before, input, cut) in [
+        ("depth", HEADER, deep.as_str(), true),
+        ("entities", "<?xml version=\"1.0\"?>", entity, true),
+        ("a comment", HEADER, comment.as_str(), true),
+        ("entries", HEADER, entries.as_str(), true),
+        ("a key", HEADER, attribute.as_str(), true),
+        ("a header", "", header.as_str(), true),
+        // White space between objects carries nothing and costs nothing.
+        ("white space", HEADER, white.as_str(), false),
+    ] {
+        let (mut world, home) = house(7);
+        let x = raw(&mut world, home, ROUTING);
+        world.write(x, before.as_bytes());
+        world.write(x, input.as_bytes());
+        let closed = world.run_until(PATIENCE, |w| w.peek(x).closed);
+        assert_eq!(closed, cut, "{what}");
+        still_serves(&mut world, home);
+    }
+}
+
+// OC-53
+#[test]
+fn a_reader_who_never_reads_is_cut_and_the_others_go_on() {
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        world.set_reading(bob, false);
+        let body = "x".repeat(30_000);
+        let mut ids = Vec::new();
+        for _ in 0..60 {
+            ids.push(world.request(alice, &message("bob@a.test", "alice@a.test", &body)));
+        }
+        // Each request is answered: an error when bob is cut or his time is up.
+        for id in ids {
+            let there = |o: &hearth::sim::reader::Object| o.get("response") == Some(&id);
+            let reply = world.expect(alice, Duration::from_secs(120), there).expect("an answer");
+            assert_eq!(reply.action(), "error");
+        }
+        world.run_for(Duration::from_secs(60));
+        let status = world.status(home);
+        assert_eq!((status.endpoints, status.requests_waiting), (1, 0), "{status:?}");
+    }
+}
+
+// OC-30
+#[test]
+fn requests_in_flight_are_bounded_by_not_reading_on() {
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        let count = hearth::limits::REQUESTS_IN_FLIGHT + 40;
+        for n in 0..count {
+            world.request(alice, &message("bob@a.test", "alice@a.test", &n.to_string()));
+        }
+        world.run_for(Duration::from_secs(5));
+        let waiting = world.peek(bob).inbox.len();
+        assert!(waiting <= hearth::limits::REQUESTS_IN_FLIGHT, "{waiting} at once");
+        assert!(waiting > 0);
+        // As answers go back, the rest is read: all are delivered in the end.
+        let mut answered = 0;
+        while answered < count {
+            let send = world.expect(bob, PATIENCE, |o| o.action() == "send").expect("the next one");
+            let id = send.get("request").unwrap().to_owned();
+            let okay = [("action", "okay"), ("response", &id), ("message", "")];
+            world.send(bob, &hearth::sim::reader::Object::new(&okay));
+            answered += 1;
+        }
+        world.settle(PATIENCE);
+        let okays = world.peek(alice).inbox.iter().filter(|(_, o)| o.action() == "okay").count();
+        assert_eq!(okays, count);
+    }
+}
+
+// OC-53
+#[test]
+fn white_space_keeps_a_silent_connection_alive() {
+    let (mut world, home) = house(3);
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    world.run_for(Duration::from_secs(1));
+    let before = world.peek(alice).received;
+    world.run_for(Duration::from_secs(150));
+    let after = world.peek(alice).received;
+    assert!((1..=4).contains(&(after - before)), "{} octets in 150 seconds of silence", after - before);
+}
+
+// OC-53
+#[test]
+fn a_stalled_endpoint_is_found_dead() {
+    let (mut world, home) = house(3);
+    let bob = world.login(home, "bob", "bob", "key-of-bob");
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    let (route, there) = (world.place(home, ROUTING).ip(), client_address());
+    let _ = bob;
+    // Nothing reaches anybody any more, and nobody says so.
+    world.partition(route, there);
+    world.run_for(Duration::from_secs(20 * 60));
+    world.heal();
+    world.cut(route, there);
+    world.run_for(Duration::from_secs(1));
+    assert!(world.peek(alice).closed);
+    assert_eq!(world.status(home).endpoints, 0);
+    still_serves(&mut world, home);
+}
+
+// OC-68
+#[test]
+fn thousands_of_silent_connections_are_let_go() {
+    let (mut world, home) = house(5);
+    let flood: Vec<ClientId> =
+        (0..3000).map(|n| raw(&mut world, home, if n % 2 == 0 { ROUTING } else { NOTIFICATION })).collect();
+    world.run_for(Duration::from_secs(1));
+    let limit = hearth::limits::Limits::default().unproven_per_address;
+    let open = flood.iter().filter(|c| !world.peek(**c).closed).count();
+    assert!(open <= limit, "{open} are open");
+    world.run_for(Duration::from_secs(40));
+    assert!(flood.iter().all(|c| world.peek(*c).closed), "all are closed for silence");
+    assert_eq!(world.status(home).connections, 0);
+    still_serves(&mut world, home);
+}
+
+// OC-28 SIMP-3.3-1
+#[test]
+fn garbage_of_every_kind_panics_nobody() {
+    let pieces: [&[u8]; 14] = [
+        b"<properties>",
+        b"</properties>",
+        b"<entry key=\"",
+        b"\">",
+        b"</entry>",
+        b"</stream>",
+        b"&amp;",
+        b"&#x",
+        b"action",
+        b"send",
+        b"<!--",
+        b"-->",
+        b"\xff",
+        b"]]>",
+    ];
+    for seed in seeds(40) {
+        let (mut world, home) = house(seed);
+        let x = raw(&mut world, home, ROUTING);
+        world.write_header(x);
+        for _ in 0..60 {
+            let piece = pieces[world.chance.below(pieces.len())];
+            world.write(x, piece);
+        }
+        world.run_for(Duration::from_secs(15));
+        still_serves(&mut world, home);
+    }
+}
+
+// OC-15 OC-17
+#[test]
+fn unknown_users_and_wrong_keys_take_the_same_time() {
+    for seed in seeds(10) {
+        let mut spans = Vec::new();
+        for user in ["alice", "nobody"] {
+            let mut world = World::new(seed);
+            world.weather.latency = (5, 5);
+            world.weather.splitting = 0;
+            let home = world.add_home(&["a.test"]);
+            world.hosts[home.0].disk.read = (1, 1);
+            world.add_user(home, "alice@a.test");
+            let start = world.now;
+            let x = world.begin_login(home, "x", user, "wrong");
+            world.await_login(x);
+            spans.push(world.now - start);
+        }
+        assert_eq!(spans[0], spans[1], "milliseconds");
+    }
+}

@@ -1,0 +1,143 @@
+//! Peers with several addresses, services and certificates: which is tried, which is believed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hearth::federation::{DnsError, Place, Protocol, Published, Service, StaticPeer, Target};
+use hearth::hub::address::Domain;
+use hearth::sim::client::{Answer, ClientId};
+use hearth::sim::world::{HostId, ROUTING, TLS, World, config};
+
+use crate::seeds;
+
+struct Two {
+    world: World,
+    alice: ClientId,
+    bob: ClientId,
+}
+
+fn two(seed: u64, prepare: impl Fn(&mut World, HostId, HostId)) -> Two {
+    let mut world = World::new(seed);
+    let a = world.add_home(&["a.test"]);
+    let b = world.add_home(&["b.test"]);
+    world.add_user(a, "alice@a.test");
+    world.add_user(b, "bob@b.test");
+    prepare(&mut world, a, b);
+    let alice = world.login(a, "alice", "alice", "key-of-alice");
+    let bob = world.login(b, "bob", "bob", "key-of-bob");
+    world.answers(bob, Answer::Okay, Answer::Okay);
+    Two { world, alice, bob }
+}
+
+impl Two {
+    /// What alice is told of a message to bob.
+    fn message(&mut self) -> String {
+        let entries = [
+            ("action", "send"),
+            ("to", "bob@b.test"),
+            ("from", "alice@a.test"),
+            ("type", "text/plain"),
+            ("body", "hello"),
+        ];
+        let id = self.world.request(self.alice, &entries);
+        let reply =
+            self.world.expect(self.alice, Duration::from_secs(40), |o| o.get("response") == Some(&id));
+        reply.expect("an answer").action().to_owned()
+    }
+}
+
+fn target(service: Service, priority: u16, port: u16, addresses: &[IpAddr]) -> Target {
+    let host = "im.b.test".to_owned();
+    Target { service, priority, weight: 0, port, host, addresses: addresses.to_vec() }
+}
+
+fn dead(last: u8) -> IpAddr {
+    IpAddr::from([127, 9, 9, last])
+}
+
+// SIMP-2-3 OC-06 OC-08
+#[test]
+fn every_address_and_every_target_is_tried() {
+    for seed in seeds(8) {
+        let mut two = two(seed, |world, _, b| {
+            let alive = world.hosts[b.0].ip();
+            let targets = vec![
+                target(Service::Simp, 10, ROUTING, &[dead(1), dead(2)]),
+                target(Service::Simp, 20, 1, &[alive]),
+                target(Service::Simp, 30, ROUTING, &[dead(3), alive]),
+            ];
+            world.dns.set("b.test", Ok(Published { targets, addresses: vec![dead(4)] }));
+        });
+        assert_eq!(two.message(), "okay", "seed {seed}");
+        assert_eq!(two.world.peek(two.bob).inbox.len(), 1, "delivered once");
+    }
+}
+
+// SIMP-3.1-2 OC-06
+#[test]
+fn without_srv_records_the_domains_own_address_and_the_drafts_port() {
+    for seed in seeds(3) {
+        let mut two = two(seed, |world, a, b| {
+            for (domain, host) in [("a.test", a), ("b.test", b)] {
+                let addresses = vec![world.hosts[host.0].ip()];
+                world.dns.set(domain, Ok(Published { targets: Vec::new(), addresses }));
+            }
+        });
+        assert_eq!(two.message(), "okay");
+    }
+}
+
+// OC-05 OC-06
+#[test]
+fn tls_is_tried_first_and_a_certificate_for_another_domain_is_not_taken() {
+    for seed in seeds(3) {
+        let publish = |world: &mut World, b: HostId| {
+            let alive = world.hosts[b.0].ip();
+            let targets = vec![target(Service::Simps, 0, TLS, &[alive])];
+            world.dns.set("b.test", Ok(Published { targets, addresses: vec![dead(4)] }));
+        };
+        let mut good = two(seed, |world, _, b| publish(world, b));
+        assert_eq!(good.message(), "okay");
+        let mut bad = two(seed, |world, _, b| {
+            publish(world, b);
+            world.hosts[b.0].certificate = vec!["c.test".to_owned()];
+        });
+        assert_eq!(bad.message(), "error");
+    }
+}
+
+// OC-06
+#[test]
+fn a_peer_set_by_hand_goes_before_dns() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let address = "127.0.2.1:7467".parse().unwrap();
+        let mut settings = config(&["a.test"], world.next_address());
+        let place = Place { protocol: Protocol::Simp, tls: false, address };
+        settings.peers.push(StaticPeer { domain: Domain::parse("b.test").unwrap(), place });
+        let a = world.add_host(settings);
+        let mut settings = config(&["b.test"], world.next_address());
+        let place = Place { address: "127.0.1.1:7467".parse().unwrap(), ..place };
+        settings.peers.push(StaticPeer { domain: Domain::parse("a.test").unwrap(), place });
+        let b = world.add_host(settings);
+        world.dns.set("b.test", Err(DnsError::Nothing));
+        world.add_user(a, "alice@a.test");
+        world.add_user(b, "bob@b.test");
+        let alice = world.login(a, "alice", "alice", "key-of-alice");
+        let bob = world.login(b, "bob", "bob", "key-of-bob");
+        world.answers(bob, Answer::Okay, Answer::Okay);
+        let mut two = Two { world, alice, bob };
+        assert_eq!(two.message(), "okay");
+    }
+}
+
+// OC-06
+#[test]
+fn a_dead_domain_is_not_looked_up_for_every_message() {
+    let mut two = two(1, |world, _, _| world.dns.set("b.test", Err(DnsError::Nothing)));
+    for _ in 0..20 {
+        assert_eq!(two.message(), "error");
+    }
+    let lookups = two.world.dns.lookups["b.test"];
+    assert!(lookups < 20, "{lookups} lookups of b.test");
+}
