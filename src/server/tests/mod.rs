@@ -1,6 +1,9 @@
 //! The loop over real loopback sockets, with a node that does as the test says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod control;
+mod dns;
+mod life;
 mod plain;
 mod tls;
 
