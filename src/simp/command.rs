@@ -406,7 +406,7 @@ impl<'a> Request<'a> {
             "get profile" => Request::GetProfile,
             "set profile" => Request::SetProfile(o.profile()?),
             "get acl" => Request::GetAcl,
-            "set acl" => Request::SetAcl(o.acl()?),
+            "set acl" => Request::SetAcl(Entries(o)),
             "drop subscription" => Request::DropSubscription { subscriber: o.ima(Key::Subscriber)? },
             _ => Request::Unrecognized,
         })
@@ -527,10 +527,5 @@ impl<'a> Object<'a> {
         let entries = Entries(self);
         let size: usize = entries.iter().map(|e| e.key.len() + e.value.len()).sum();
         if size > limits::PROFILE { Err(Fault::TooLarge) } else { Ok(entries) }
-    }
-
-    fn acl(self) -> Result<Entries<'a>, Fault> {
-        let entries = Entries(self);
-        if entries.iter().count() > limits::ACL_ENTRIES { Err(Fault::TooLarge) } else { Ok(entries) }
     }
 }
