@@ -95,19 +95,31 @@ pub(super) trait Work {
 }
 
 /// Both clocks, from one start.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock(Instant);
+#[derive(Debug, Clone)]
+pub(super) struct Clock {
+    start: Instant,
+    /// Tests set the clock forward instead of waiting, milliseconds.
+    #[cfg(test)]
+    pub(super) ahead: Arc<std::sync::atomic::AtomicU64>,
+}
 
 impl Clock {
     /// Tick zero is now.
     pub(super) fn start() -> Clock {
-        Clock(Instant::now())
+        Clock {
+            start: Instant::now(),
+            #[cfg(test)]
+            ahead: Arc::default(),
+        }
     }
 
     /// The time.
     pub(super) fn now(&self) -> Now {
         let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { tick: Tick(self.0.elapsed().as_millis() as u64), date: Date(date.as_millis() as i64) }
+        let tick = self.start.elapsed().as_millis() as u64;
+        #[cfg(test)]
+        let tick = tick + self.ahead.load(std::sync::atomic::Ordering::SeqCst);
+        Now { tick: Tick(tick), date: Date(date.as_millis() as i64) }
     }
 }
 

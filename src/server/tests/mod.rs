@@ -5,6 +5,7 @@ mod control;
 mod dns;
 mod life;
 mod plain;
+mod time;
 mod tls;
 
 use std::collections::{HashMap, VecDeque};
@@ -57,14 +58,15 @@ struct Puppet {
     seen: Sender<Seen>,
     orders: Arc<Mutex<VecDeque<Order>>>,
     outputs: VecDeque<Output>,
-    unsent: HashMap<ConnId, Vec<u8>>,
+    unsent: HashMap<ConnId, (Vec<u8>, usize)>,
     echo: bool,
 }
 
 impl Puppet {
     fn write(&mut self, conn: ConnId, data: &[u8]) {
-        let queue = self.unsent.entry(conn).or_default();
-        if queue.is_empty() {
+        let (queue, sent) = self.unsent.entry(conn).or_default();
+        if queue.len() == *sent {
+            (*queue, *sent) = (Vec::new(), 0);
             self.outputs.push_back(Output::Write(conn));
         }
         queue.extend_from_slice(data);
@@ -110,10 +112,10 @@ impl Driven for Puppet {
         None
     }
     fn unsent(&self, conn: ConnId) -> &[u8] {
-        self.unsent.get(&conn).map_or(&[], Vec::as_slice)
+        self.unsent.get(&conn).map_or(&[], |(queue, sent)| &queue[*sent..])
     }
     fn sent(&mut self, _: Now, conn: ConnId, count: usize) {
-        self.unsent.get_mut(&conn).unwrap().drain(..count);
+        self.unsent.get_mut(&conn).unwrap().1 += count;
     }
     fn reconfigure(&mut self, config: Arc<Config>) {
         let _ = self.seen.send(Seen::Reconfigured(config));
@@ -133,6 +135,7 @@ struct Rig {
     answers: Answers,
     seen: Receiver<Seen>,
     orders: Arc<Mutex<VecDeque<Order>>>,
+    clock: Clock,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -179,10 +182,11 @@ impl Rig {
             unsent: HashMap::new(),
             echo: false,
         };
+        let clock = Clock::start();
         let addresses = listeners.iter().map(|l| l.listen.address).collect();
         let parts = Parts {
             node,
-            clock: Clock::start(),
+            clock: clock.clone(),
             poll,
             inbox,
             answers: answers.clone(),
@@ -197,12 +201,19 @@ impl Rig {
         };
         let driver = Driver::new(parts);
         let thread = Some(std::thread::spawn(move || driver.run().unwrap()));
-        Rig { addresses, answers, seen, orders, thread }
+        Rig { addresses, answers, seen, orders, clock, thread }
     }
 
     fn order(&self, order: Order) {
         self.orders.lock().unwrap().push_back(order);
         self.answers.send(Answer::Done(JobId(0), JobResult::Overloaded));
+    }
+
+    /// Lets time pass, all at once.
+    fn pass(&self, time: Duration) {
+        self.clock.ahead.fetch_add(time.as_millis() as u64, std::sync::atomic::Ordering::SeqCst);
+        // Awake, it looks at the clock.
+        self.order(Order::Echo(false));
     }
 
     fn want(&self, output: Output) {
@@ -217,6 +228,8 @@ impl Rig {
     fn connect(&self) -> (TcpStream, ConnId) {
         let stream = TcpStream::connect(self.addresses[0]).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // So that the kernel can't take in all that a test writes.
+        socket2::SockRef::from(&stream).set_recv_buffer_size(64 * 1024).unwrap();
         match self.next() {
             Seen::Accepted { conn, peer, local } => {
                 assert_eq!(peer, stream.local_addr().unwrap());

@@ -49,6 +49,13 @@ impl Authority {
     }
 }
 
+/// An authority and a server's files, for other tests.
+pub(super) fn files() -> (tempfile::TempDir, Tls) {
+    let authority = Authority::new();
+    let files = authority.server(&["a.test"]);
+    (authority.dir, files)
+}
+
 fn pair(files: &Tls) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = CertificateDer::pem_file_iter(&files.certificate).unwrap().map(Result::unwrap).collect();
     (chain, PrivateKeyDer::from_pem_file(&files.key).unwrap())
@@ -343,6 +350,37 @@ fn bad_files_are_named() {
     fs::write(&empty, "").unwrap();
     says(&Tls { certificate: empty.clone(), ..good.clone() }, "empty.pem");
     says(&Tls { ca: Some(empty), ..good }, "empty.pem");
+}
+
+#[test]
+fn new_certificates_are_shown_from_the_next_connection_on() {
+    let authority = Authority::new();
+    let first = authority.server(&["a.test"]);
+    let rig = rig(&first);
+    let (mut old, conn) = connect(&rig, client_config(&first, None, &[]), "a.test");
+    old.write_all(b"x").unwrap();
+    secured(&rig);
+    rig.octets(1);
+
+    let second = authority.sign("second", &["a2.test"], &[]);
+    let new = Arc::new(config(LISTEN, authority.dir.path()));
+    let keys = Keys::load(Some(&second)).unwrap();
+    let reloaded = crate::server::answers::Reloaded { config: new.clone(), keys };
+    rig.answers.send(Answer::Reloaded(Ok(reloaded)));
+    match rig.next() {
+        Seen::Reconfigured(config) => assert!(Arc::ptr_eq(&config, &new)),
+        other => panic!("{other:?}"),
+    }
+    rig.answers.send(Answer::Reloaded(Err("a bad certificate changes nothing".to_owned())));
+
+    let (mut fresh, _) = connect(&rig, client_config(&first, None, &[]), "a2.test");
+    fresh.write_all(b"y").unwrap();
+    secured(&rig);
+    assert_eq!(rig.octets(1), b"y");
+    old.write_all(b"still here").unwrap();
+    assert_eq!(rig.octets(10), b"still here");
+    rig.want(Output::Close { conn, flush: false });
+    rig.closed(conn);
 }
 
 /// A session fed by hand: what a client says, changed and cut anyhow, must never do worse than fail.
