@@ -345,7 +345,7 @@ impl Hub {
             Origin::Nobody => {}
             Origin::Hub(Errand::Notify { key, watch }) => self.notified(now, key, watch, to, &answer, out),
             Origin::Hub(Errand::Watch { key }) => self.contact_answered(now, key, to, &answer, out),
-            Origin::Hub(Errand::Item { key, item }) => self.item_answered(key, item, &answer),
+            Origin::Hub(Errand::Item { key, item }) => self.item_answered(now, key, item, from, &answer, out),
             Origin::Peer { handle, tag } => {
                 if kind == Kind::Message {
                     match &answer {

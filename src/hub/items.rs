@@ -9,11 +9,11 @@ use compact_str::CompactString;
 
 use super::account::AccountKey;
 use super::address::Address;
-use super::op::{Answer, Envelope, Message, Native, Note, Origin, Refusal, Request};
+use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refusal, Request};
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
 use crate::clock::{Date, Now};
-use crate::store::record::{Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write};
+use crate::store::record::{ExpiredMessage, Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write};
 
 /// Items on their way to one user at a time.
 const AT_ONCE: u32 = 16;
@@ -174,16 +174,26 @@ impl Hub {
                 Envelope { to, from: kept.from, request: Request::Message(message), native }
             }
         };
+        let from = envelope.from.clone();
         if self.accounts.get(key).is_some_and(|account| !account.endpoints.is_empty()) {
             self.fan_out(now, origin, key, envelope, out);
         } else {
-            self.item_answered(key, item.id, &Answer::refused(Refusal::NoListeners));
+            self.item_answered(now, key, item.id, &from, &Answer::refused(Refusal::NoListeners), out);
         }
     }
 
     /// An endpoint has the item, or has refused it for good; or it is tried again at the next login.
-    pub(super) fn item_answered(&mut self, key: AccountKey, item: ItemId, answer: &Answer<'_>) {
+    pub(super) fn item_answered(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        item: ItemId,
+        from: &Address,
+        answer: &Answer<'_>,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
+        let to = account.address.clone();
         match answer {
             // An endpoint that has seen the item and does not want it has had it all the same.
             Answer::Ok(_)
@@ -194,6 +204,12 @@ impl Hub {
                 account.unsettled += 1;
                 let write = Write::RemoveItem { account: account.id, id: item };
                 self.write(write, Then::ItemGone { key });
+                if let Answer::Refused { refusal, .. } = answer
+                    && from.local() != NOTIFIER
+                    && self.domains.contains(from.domain())
+                {
+                    self.keep_failure(now, from.clone(), to, now.date, *refusal, out);
+                }
             }
             Answer::Refused { words: None, .. } => {
                 account.delivering = account.delivering.saturating_sub(1);
@@ -206,6 +222,17 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.delivering = account.delivering.saturating_sub(1);
         self.deliver_items(key, out);
+    }
+
+    /// Kept messages that nobody has come for are too old: their senders learn of it, if they are ours.
+    /// Those of other domains were told that the end was uncertain.
+    pub(super) fn messages_expired(&mut self, now: Now, expired: Vec<ExpiredMessage>, out: &mut impl Outlet) {
+        for ExpiredMessage { account, item, recipient, sender, sent } in expired {
+            self.write(Write::RemoveItem { account, id: item }, Then::Nothing);
+            if self.domains.contains(sender.domain()) {
+                self.keep_failure(now, sender, recipient, sent, Refusal::NoListeners, out);
+            }
+        }
     }
 
     /// The name of an item as it goes along with it.

@@ -62,6 +62,9 @@ const REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
 /// How long users may take to come back after a restart before their watchers hear that they have not.
 const RETURN: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// Kept messages that one sweep finds too old at most.
+const EXPIRED: u32 = 1000;
+
 /// How often leases and old items are swept from the store.
 const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -112,6 +115,8 @@ pub enum Purpose {
     Items(AccountKey),
     /// Who was told to be online when the server last ran.
     ToldOnline,
+    /// Kept messages that are too old.
+    Expired,
 }
 
 /// What the hub wants done at once. Implementations only queue octets and jobs; they never call back.
@@ -384,7 +389,8 @@ impl Hub {
             (Purpose::Items(key), Reading::Items(items)) => self.items_read(now, key, Some(items), out),
             (Purpose::Items(key), _) => self.items_read(now, key, None, out),
             (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses,
-            (Purpose::ToldOnline, _) => {}
+            (Purpose::Expired, Reading::Expired(expired)) => self.messages_expired(now, expired, out),
+            (Purpose::ToldOnline | Purpose::Expired, _) => {}
         }
     }
 
@@ -531,6 +537,7 @@ impl Hub {
                 Due::Sweep => {
                     let kept = std::time::Duration::from_secs(u64::from(self.limits.kept_days) * 24 * 3600);
                     let items = Date(now.date.0.saturating_sub(kept.as_millis() as i64));
+                    out.read(Read::ExpiredMessages { before: items, limit: EXPIRED }, Purpose::Expired);
                     self.write(Write::Expire { leases: now.date, items }, Then::Nothing);
                     self.timers.arm(now.tick + SWEEP, Due::Sweep);
                 }

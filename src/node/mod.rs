@@ -324,7 +324,7 @@ impl Core {
     fn follow_up(&mut self, now: Now) {
         while let Some(event) = self.io.events.pop_front() {
             match event {
-                Event::Ready(id, key) => simp::conn::account_ready(self, now, id, key),
+                Event::Ready(id, key) => simp::entrance::account_ready(self, now, id, key),
                 Event::Cut(id) => self.cut(now, id),
                 Event::Resume(id) => simp::conn::resume(self, now, id),
                 Event::Finish(id) => self.io.end(id),
@@ -391,15 +391,19 @@ impl Core {
                 self.io.resolved(&domain, Err(crate::federation::DnsError::Failed));
             }
             (Purpose::Vouch(id, domain), JobResult::Resolved(answer)) => {
-                simp::conn::vouched(self, now, id, domain, answer.ok());
+                simp::requests::vouched(self, now, id, domain, answer.ok());
             }
-            (Purpose::Vouch(id, domain), _) => simp::conn::vouched(self, now, id, domain, None),
+            (Purpose::Vouch(id, domain), _) => simp::requests::vouched(self, now, id, domain, None),
             (Purpose::Credentials(id), JobResult::Read(Reading::Credentials(record))) => {
-                simp::conn::credentials_read(self, now, id, record);
+                simp::entrance::credentials_read(self, now, id, record);
             }
-            (Purpose::Credentials(id), _) => simp::conn::refuse_connect(self, now, id, "too many requests"),
-            (Purpose::Password(id), JobResult::Verified(fits)) => simp::conn::verified(self, now, id, fits),
-            (Purpose::Password(id), _) => simp::conn::refuse_connect(self, now, id, "too many requests"),
+            (Purpose::Credentials(id), _) => {
+                simp::entrance::refuse_connect(self, now, id, "too many requests")
+            }
+            (Purpose::Password(id), JobResult::Verified(fits)) => {
+                simp::entrance::verified(self, now, id, fits)
+            }
+            (Purpose::Password(id), _) => simp::entrance::refuse_connect(self, now, id, "too many requests"),
             (Purpose::PeerRules, JobResult::Read(Reading::PeerRules(rules))) => {
                 self.io.links.rules = rules.into_iter().collect();
             }

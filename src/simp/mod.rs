@@ -21,9 +21,11 @@
 pub mod adapter;
 pub mod command;
 pub(crate) mod conn;
+pub(crate) mod entrance;
 pub mod framer;
 pub mod fuzz;
 pub mod login;
 pub mod object;
+pub(crate) mod requests;
 pub mod write;
 mod xml;

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::error::Trouble;
 use super::key::KeyFile;
 use super::record::{
-    AccountId, AccountRecord, CredentialRecord, DeviceKey, Entries, Inbound, Item, ItemId, ItemKind,
-    KeptMessage, Outbound, PeerRule, Read, Reading, WatcherPolicy,
+    AccountId, AccountRecord, CredentialRecord, DeviceKey, Entries, ExpiredMessage, Inbound, Item, ItemId,
+    ItemKind, KeptMessage, Outbound, PeerRule, Read, Reading, WatcherPolicy,
 };
 use crate::clock::Date;
 use crate::credential::PasswordRecord;
@@ -25,6 +25,7 @@ pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, 
         Read::Items { account, limit } => Reading::Items(items(&tx, *account, *limit)?),
         Read::PeerRules => Reading::PeerRules(peer_rules(&tx)?),
         Read::ToldOnline => Reading::Addresses(told_online(&tx)?),
+        Read::ExpiredMessages { before, limit } => Reading::Expired(expired(&tx, *before, *limit)?),
     })
 }
 
@@ -173,6 +174,21 @@ fn told_online(conn: &Connection) -> Result<Vec<Address>, Trouble> {
     let sql = "SELECT address FROM account INDEXED BY account_told_online
                WHERE told_online IS NOT NULL ORDER BY address";
     all(conn, sql, [], |row| address_at(row, 0))
+}
+
+fn expired(conn: &Connection, before: Date, limit: u32) -> Result<Vec<ExpiredMessage>, Trouble> {
+    let sql = "SELECT i.account, i.id, a.address, m.sender, i.date
+               FROM item i JOIN message m ON m.item = i.seq JOIN account a ON a.id = i.account
+               WHERE i.date < ?1 ORDER BY i.date LIMIT ?2";
+    all(conn, sql, params![before.0, limit], |row| {
+        Ok(ExpiredMessage {
+            account: AccountId(row.get(0)?),
+            item: ItemId(row.get(1)?),
+            recipient: address_at(row, 2)?,
+            sender: address_at(row, 3)?,
+            sent: Date(row.get(4)?),
+        })
+    })
 }
 
 pub fn peer_rules(conn: &Connection) -> Result<Vec<(Domain, PeerRule)>, Trouble> {

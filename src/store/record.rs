@@ -127,6 +127,21 @@ pub struct KeptMessage {
     pub native: Option<(u8, Vec<u8>)>,
 }
 
+/// A kept message that nobody has come for in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredMessage {
+    /// For whom it was kept.
+    pub account: AccountId,
+    /// Its name.
+    pub item: ItemId,
+    /// His address.
+    pub recipient: Address,
+    /// Who sent it.
+    pub sender: Address,
+    /// When.
+    pub sent: Date,
+}
+
 /// What a login is checked against.
 #[derive(Debug, Clone)]
 pub struct CredentialRecord {
@@ -181,6 +196,13 @@ pub enum Read {
     PeerRules,
     /// Accounts whose watchers were last told that they are online; read once at the start.
     ToldOnline,
+    /// Messages kept since before a date, oldest first.
+    ExpiredMessages {
+        /// Kept before this.
+        before: Date,
+        /// How many at once.
+        limit: u32,
+    },
 }
 
 /// An answer to a [`Read`], of the same name.
@@ -196,6 +218,8 @@ pub enum Reading {
     PeerRules(Vec<(Domain, PeerRule)>),
     /// Of `ToldOnline`.
     Addresses(Vec<Address>),
+    /// Of `ExpiredMessages`.
+    Expired(Vec<ExpiredMessage>),
     /// The disk or the database failed; the cause is in the log.
     Failed,
 }
@@ -273,12 +297,13 @@ pub enum Write {
         /// Which.
         id: ItemId,
     },
-    /// Deletes leases that ended before `leases` and items older than `items`; a bounded number at once, so
+    /// Deletes leases that ended before `leases` and failures older than `items`; kept messages of that
+    /// age are deleted one by one, since somebody may have to hear of it.
     /// it is to be repeated from time to time.
     Expire {
         /// Leases that ended before this are over.
         leases: Date,
-        /// Items written before this are too old.
+        /// Failures written before this are too old.
         items: Date,
     },
 }

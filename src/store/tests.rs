@@ -375,13 +375,23 @@ fn what_is_over_expires_and_nothing_else() {
         done(&mut store, Write::PutOutbound { account: id, outbound: outbound(BOB, &token, at) });
         let old = Item { date: Date(at - 20), ..message(at, b"x") };
         done(&mut store, Write::AddItem { account: id, item: old, room: None });
+        let old = Item { date: Date(at - 20), ..failure(at + 100, "x") };
+        done(&mut store, Write::AddItem { account: id, item: old, room: None });
+    }
+    let read = Read::ExpiredMessages { before: Date(30), limit: 9 };
+    match store.read(&read) {
+        Reading::Expired(expired) => {
+            assert_eq!(expired.iter().map(|e| e.item).collect::<Vec<_>>(), [ItemId(49)]);
+        }
+        other => panic!("{other:?}"),
     }
     done(&mut store, Write::Expire { leases: Date(50), items: Date(30) });
     let record = account(&store, ALICE).unwrap();
     assert_eq!(record.watched_by, [inbound("50", 50)]);
     assert_eq!(record.watching, [outbound(BOB, "50", 50)]);
-    assert_eq!(items(&store, id, 9).len(), 1);
-    assert_eq!(record.waiting, 1);
+    let left: Vec<_> = items(&store, id, 9).into_iter().map(|item| item.id.0).collect();
+    assert_eq!(left, [49, 50, 150]);
+    assert_eq!(record.waiting, 3);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome,
                        (SELECT id FROM outbound WHERE expires < ?1 ORDER BY expires LIMIT ?2)";
             run(conn, sql, [leases.0, EXPIRED_AT_ONCE])?;
             let sql = "DELETE FROM item WHERE seq IN
-                       (SELECT seq FROM item WHERE date < ?1 ORDER BY date LIMIT ?2)";
+                       (SELECT seq FROM item WHERE date < ?1 AND kind = 'failure' ORDER BY date LIMIT ?2)";
             run(conn, sql, [items.0, EXPIRED_AT_ONCE])?;
             Ok(Outcome::Done)
         }
