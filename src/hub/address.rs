@@ -8,6 +8,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Longest local part in bytes (RFC 5321 4.5.3.1.1; OC-22).
@@ -85,8 +86,9 @@ fn is_canonical_domain(text: &str) -> bool {
         })
 }
 
-/// One person, service or room: `local@domain`, canonical. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One person, service or room: `local@domain`, canonical. Cheap to clone. Hashes and compares like its text,
+/// so that it can be looked up by it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     text: Arc<str>,
     at: u8,
@@ -137,6 +139,12 @@ impl Address {
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl Hash for Address {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
@@ -220,6 +228,13 @@ mod tests {
         assert_eq!(parse("Bob@Example.NET"), "Bob@example.net");
         assert_eq!(parse("ZOË@example.org"), "zoë@example.org");
         assert_eq!(parse("x@bücher.example"), "x@xn--bcher-kva.example");
+    }
+
+    #[test]
+    fn an_address_is_found_by_its_text() {
+        let address = Address::parse("Alice@example.org", &ours()).unwrap();
+        let known = std::collections::HashSet::from([address]);
+        assert!(known.contains("alice@example.org"));
     }
 
     #[test]
