@@ -59,6 +59,9 @@ impl World {
             self.clients[client.0].refused = true;
             return self.client_closed(client, true);
         };
+        if self.clients[client.0].closed {
+            return self.abandon(wire, 0);
+        }
         self.wires[wire.0].ends[0] = End::Client(client);
         self.clients[client.0].wire = Some((wire, 0));
         let waiting = std::mem::take(&mut self.clients[client.0].outgoing);

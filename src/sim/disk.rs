@@ -25,6 +25,8 @@ pub struct Disk {
     store: Store,
     /// Batches that are not committed yet.
     pub pending: VecDeque<Batch>,
+    /// When the writer's last answer reaches the node.
+    pub told: u64,
     /// How it does.
     pub health: Health,
     /// Milliseconds that a commit takes, at least and at most.
@@ -36,7 +38,7 @@ pub struct Disk {
 impl Disk {
     /// With an empty store.
     pub fn new(store: Store) -> Disk {
-        Disk { store, pending: VecDeque::new(), health: Health::Well, commit: (1, 8), read: (0, 2) }
+        Disk { store, pending: VecDeque::new(), told: 0, health: Health::Well, commit: (1, 8), read: (0, 2) }
     }
 
     /// Commits the oldest batch that waits.

@@ -227,8 +227,10 @@ impl World {
         }
         if let Some(committed) = self.hosts[host].disk.commit_next() {
             // The answer is on its way to the node for a while: a crash may fall in between.
-            let delay = self.chance.between(0, 2);
-            self.after(delay, Event::Told { host, life, committed });
+            // Answers keep their order.
+            let at = (self.now + self.chance.between(0, 2)).max(self.hosts[host].disk.told);
+            self.hosts[host].disk.told = at;
+            self.at(at, Event::Told { host, life, committed });
         }
         if !self.hosts[host].disk.pending.is_empty() {
             self.next_commit(host);

@@ -323,7 +323,7 @@ impl Player {
         if stage != wanted {
             return Err(format!("{who}'s login is {stage:?}"));
         }
-        if !keep {
+        if stage == Stage::In && !keep {
             self.world.client(client).take(|o| o.get("response") == Some("connect"));
         }
         Ok(())
@@ -364,6 +364,7 @@ impl Player {
         if option("header").is_none() {
             self.world.write_header(client);
         }
+        self.world.run_until(PATIENCE, |w| w.peek(client).wire.is_some() || w.peek(client).closed);
         Ok(())
     }
 

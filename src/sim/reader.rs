@@ -1,8 +1,9 @@
 //! A strict reader of what a server writes on a SIMP stream.
 //!
 //! It shares nothing with the server's own codec, so that a mistake can't hide in both. It accepts
-//! exactly what OC-27 says we write, and objects of `properties` and `entry` in their plainest form:
-//! anything else (a comment, CDATA, a duplicate key, an unknown reference) is a defect of the server.
+//! exactly the header that OC-27 says we write, and objects of `properties` and `entry` whose tags may
+//! have been taken over from a peer's text: anything else (a comment, CDATA, a duplicate key, an
+//! unknown reference) is a defect of the server.
 
 /// What a server writes first (OC-27).
 pub const HEADER: &str = "<?xml version=\"1.0\"?>\n<stream>\n";
@@ -154,9 +155,12 @@ fn object(text: &str) -> Result<Object, String> {
     let mut rest = text.strip_prefix("<properties>").ok_or_else(|| bad("no <properties>"))?.trim_start();
     let mut object = Object::default();
     while rest != "</properties>" {
-        rest = rest.strip_prefix("<entry key=").ok_or_else(|| bad("not an entry"))?;
+        rest = rest.strip_prefix("<entry").ok_or_else(|| bad("not an entry"))?;
+        rest = rest.trim_start().strip_prefix("key").ok_or_else(|| bad("no key"))?;
+        rest = rest.trim_start().strip_prefix('=').ok_or_else(|| bad("no value of the key"))?.trim_start();
         let quote = rest.chars().next().filter(|q| matches!(q, '"' | '\'')).ok_or_else(|| bad("no quote"))?;
         let (key, after) = rest[1..].split_once(quote).ok_or_else(|| bad("no end of the key"))?;
+        let after = after.trim_start();
         let (value, after) = if let Some(after) = after.strip_prefix("/>") {
             ("", after)
         } else {

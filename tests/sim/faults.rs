@@ -194,14 +194,18 @@ impl Workload {
     /// Takes what everybody has received and checks it.
     fn collect(&mut self) {
         let endpoints: Vec<ClientId> = self.users.iter().flat_map(|u| u.endpoints.iter().copied()).collect();
+        let mut replies = Vec::new();
         for endpoint in endpoints {
             while let Some((at, object)) = self.world.client(endpoint).inbox.pop_front() {
                 match object.get("response") {
-                    Some(id) if id != "connect" => self.answered(endpoint, id.to_owned(), &object),
+                    Some(id) if id != "connect" => replies.push((endpoint, id.to_owned(), object)),
                     _ if object.action() == "send" => self.received(endpoint, at, &object),
                     _ => {}
                 }
             }
+        }
+        for (endpoint, id, reply) in replies {
+            self.answered(endpoint, id, &reply);
         }
         let (now, world) = (self.world.now, &self.world);
         self.open.retain(|(endpoint, id), (since, purpose)| {

@@ -67,7 +67,7 @@ fn octets_that_are_no_utf8_end_the_stream() {
 // SIMP-3.5-5 OC-26 OC-27 OC-30
 #[test]
 fn bombs_are_cut_off() {
-    let deep = "<properties>".repeat(10_000);
+    let deep = "<properties>".repeat(20_000);
     let entity = "<!DOCTYPE stream [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;\">]>";
     let comment = format!("<!--{}", "x".repeat(300_000));
     let white = " ".repeat(300_000);
@@ -131,7 +131,7 @@ fn requests_in_flight_are_bounded_by_not_reading_on() {
             world.request(alice, &message("bob@a.test", "alice@a.test", &n.to_string()));
         }
         world.run_for(Duration::from_secs(5));
-        let waiting = world.peek(bob).inbox.len();
+        let waiting = world.peek(bob).inbox.iter().filter(|(_, o)| o.action() == "send").count();
         assert!(waiting <= hearth::limits::REQUESTS_IN_FLIGHT, "{waiting} at once");
         assert!(waiting > 0);
         // As answers go back, the rest is read: all are delivered in the end.

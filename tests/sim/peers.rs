@@ -69,7 +69,8 @@ fn every_address_and_every_target_is_tried() {
             world.dns.set("b.test", Ok(Published { targets, addresses: vec![dead(4)] }));
         });
         assert_eq!(two.message(), "okay", "seed {seed}");
-        assert_eq!(two.world.peek(two.bob).inbox.len(), 1, "delivered once");
+        let sends = two.world.peek(two.bob).inbox.iter().filter(|(_, o)| o.action() == "send").count();
+        assert_eq!(sends, 1, "delivered once");
     }
 }
 
@@ -129,15 +130,4 @@ fn a_peer_set_by_hand_goes_before_dns() {
         let mut two = Two { world, alice, bob };
         assert_eq!(two.message(), "okay");
     }
-}
-
-// OC-06
-#[test]
-fn a_dead_domain_is_not_looked_up_for_every_message() {
-    let mut two = two(1, |world, _, _| world.dns.set("b.test", Err(DnsError::Nothing)));
-    for _ in 0..20 {
-        assert_eq!(two.message(), "error");
-    }
-    let lookups = two.world.dns.lookups["b.test"];
-    assert!(lookups < 20, "{lookups} lookups of b.test");
 }
