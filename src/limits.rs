@@ -75,8 +75,9 @@ pub const CHALLENGE: Duration = Duration::from_secs(60);
 pub const DIVERT: Duration = Duration::from_secs(30);
 /// The longest lease of a subscription (OC-40).
 pub const LEASE: Duration = Duration::from_secs(24 * 3600);
-/// Tries of an unanswered notification, and the time between them (OC-43).
-pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(240)];
+/// Pauses before an unanswered notification is tried again: with the time given to answer, three tries within
+/// five minutes (OC-43).
+pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(150)];
 /// To find a peer by DNS.
 pub const RESOLVE: Duration = Duration::from_secs(10);
 /// To connect to a peer, over all its addresses (OC-06).
