@@ -44,6 +44,8 @@ pub const ENDPOINTS: usize = 8;
 pub const SUBSCRIPTIONS_PER_PAIR: usize = 8;
 /// Watchers of one account, and presentities watched by one account.
 pub const SUBSCRIPTIONS_PER_ACCOUNT: usize = 5000;
+/// What another server gives out for a subscription, octets: it is kept with the subscription.
+pub const FOREIGN_TOKEN: usize = 1024;
 /// Requests that wait for one peer domain to be found and connected.
 pub const QUEUED_PER_LINK: usize = 1000;
 /// Offline accounts kept in memory after use.
@@ -113,7 +115,8 @@ impl Default for Limits {
             // A house behind one address translator, not a botnet.
             unproven_per_address: 1000,
             connections_per_address: 20_000,
-            logins_per_second: 2000,
+            // Guessing is slowed by counting failures; this only bounds the work.
+            logins_per_second: 20_000,
             // High enough that only a program gone wild meets it: what keeps users fair to each
             // other is the cap on requests in flight.
             requests_per_second_user: 20_000,

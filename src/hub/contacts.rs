@@ -9,8 +9,9 @@ use super::acl::Operation;
 use super::address::Address;
 use super::op::{Answer, Envelope, Lease, Origin, Refusal, Report, Request};
 use super::subscription::{Watching, WatchingState, fingerprint};
-use super::{Errand, Hub, Outlet, Then};
+use super::{Errand, Hub, Kind, Outlet, Then};
 use crate::clock::Now;
+use crate::limits;
 use crate::store::record::{Outbound, Write};
 
 /// Between two tries to reach the server of a contact: doubled each time, up to 16 times.
@@ -118,7 +119,7 @@ impl Hub {
         };
         let WatchingState::Asking { tries } = watching.state else { return };
         match answer {
-            Answer::Granted { report, millis, token } => {
+            Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
                 let lease = Duration::from_millis((*millis).max(1000) as u64);
                 watching.state = WatchingState::Live { renew: Some(now.tick + lease * 4 / 5) };
                 watching.expires = now.date + lease;
@@ -136,7 +137,7 @@ impl Hub {
                 let at = now.tick + RETRY * (1 << u32::from(tries.min(4)));
                 watching.state = WatchingState::Again { at, tries: tries.saturating_add(1) };
             }
-            Answer::Refused { .. } | Answer::Ok(_) | Answer::Described(_) => {
+            Answer::Refused { .. } | Answer::Ok(_) | Answer::Described(_) | Answer::Granted { .. } => {
                 watching.state = WatchingState::Refused;
             }
         }
@@ -181,9 +182,18 @@ impl Hub {
         origin: Origin,
         presentity: Address,
         answer: Answer<'static>,
+        out: &mut impl Outlet,
     ) {
         let Answer::Granted { millis, token, .. } = &answer else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
+        if account.watching.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT || token.len() > limits::FOREIGN_TOKEN {
+            let (watcher, token) = (account.address.clone(), token.to_string());
+            self.end_foreign(now, watcher, presentity, token, out);
+            if let Origin::Peer { handle, tag } = origin {
+                out.answer(handle, &tag, Kind::Subscribe, &Answer::refused(Refusal::QuotaExceeded));
+            }
+            return;
+        }
         let expires = now.date + Duration::from_millis((*millis).max(0) as u64);
         let outbound = Outbound { presentity, token: token.to_string(), expires, automatic: false };
         account.unsettled += 1;
@@ -196,9 +206,7 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
         account.watching.retain(|w| w.automatic || w.expires > now.date);
-        if account.watching.len() < crate::limits::SUBSCRIPTIONS_PER_ACCOUNT {
-            account.watching.push(Watching::kept(outbound));
-        }
+        account.watching.push(Watching::kept(outbound));
     }
 
     /// A user's own subscription has ended: by him (with its token) or by the presentity's side.

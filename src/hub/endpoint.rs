@@ -122,13 +122,12 @@ impl Hub {
     }
 
     /// The account's timer: a diverted user has not come back.
-    pub(super) fn divert_due(&mut self, now: Now, key: AccountKey) {
+    pub(super) fn divert_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if account.held_until.is_some_and(|until| until <= now.tick) {
             account.held_until = None;
-            if account.endpoints.is_empty() && account.online.take().is_some() {
-                self.online -= 1;
-                self.mark_dirty(key);
+            if account.endpoints.is_empty() {
+                self.went_offline(now, key, out);
             }
         }
     }

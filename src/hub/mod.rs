@@ -611,7 +611,7 @@ impl Hub {
         match (&answer, self.loaded(from)) {
             (Answer::Granted { .. }, Some(key)) => {
                 let origin = Origin::Peer { handle, tag };
-                self.remember_granted(now, key, origin, to.clone(), answer.into_owned());
+                self.remember_granted(now, key, origin, to.clone(), answer.into_owned(), out);
             }
             _ => {
                 out.answer(handle, &tag, Kind::Subscribe, &answer);

@@ -547,7 +547,7 @@ impl Hub {
             self.notify(now, key, watch, tries, out);
         }
         self.contacts_due(now, key, out);
-        self.divert_due(now, key);
+        self.divert_due(now, key, out);
         self.schedule(now, key);
     }
 
