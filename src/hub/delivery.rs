@@ -326,7 +326,6 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Transaction { origin, kind, from, to, sent, .. } = transaction;
-        let answer = if fits(kind, &answer) { answer } else { Answer::refused(Refusal::Communications) };
         self.reply_to(now, origin, kind, &from, &to, sent, answer, out);
     }
 
@@ -390,18 +389,6 @@ impl Hub {
                 }
             }
         }
-    }
-}
-
-/// Is it an answer to what was asked? A peer may say anything. To news of presence all but `okay` means that
-/// it is not wanted, and is left to the one who sent the news.
-fn fits(kind: Kind, answer: &Answer<'_>) -> bool {
-    match answer {
-        Answer::Refused { .. } => true,
-        Answer::Described(_) | Answer::Granted { .. } if kind == Kind::Change => true,
-        Answer::Ok(_) => !matches!(kind, Kind::Fetch | Kind::Subscribe),
-        Answer::Described(_) => kind == Kind::Fetch,
-        Answer::Granted { .. } => kind == Kind::Subscribe,
     }
 }
 

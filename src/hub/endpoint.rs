@@ -66,7 +66,6 @@ impl Hub {
             account.online = Some(now.date);
             self.online += 1;
             self.mark_dirty(key);
-            self.forget_lapsed(now, key);
             self.schedule(now, key);
         }
         Ok(id)

@@ -492,16 +492,6 @@ impl Hub {
         }
     }
 
-    /// Watchers whose leases ended while the owner was away: he is not told.
-    pub(super) fn forget_lapsed(&mut self, now: Now, key: AccountKey) {
-        if let Some(account) = self.accounts.get_mut(key) {
-            account.watches.retain(|_, watch| {
-                watch.leases.retain(|lease| lease.expires > now.date || lease.ending);
-                !watch.leases.is_empty()
-            });
-        }
-    }
-
     /// The list of present watchers, for an endpoint that has just come (SIMP-6.3-3).
     pub(super) fn watchers(&self, now: Now, key: AccountKey) -> Vec<Address> {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
