@@ -2,8 +2,11 @@
 //! The store as a whole: every write seen by the reads, batches kept whole or not at all, and every
 //! trouble with the files named.
 
+mod model;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -26,7 +29,9 @@ fn address(text: &str) -> Address {
 }
 
 fn password() -> PasswordRecord {
-    PasswordRecord::with_cost("correct horse", [5; 32], Cost::LEAST).unwrap()
+    static MADE: LazyLock<PasswordRecord> =
+        LazyLock::new(|| PasswordRecord::with_cost("correct horse", [5; 32], Cost::LEAST).unwrap());
+    MADE.clone()
 }
 
 fn add(text: &str) -> Write {
@@ -852,7 +857,7 @@ fn lists_show_what_is_there_and_no_secrets() {
 fn no_question_of_the_loop_scans_a_table() {
     // A million accounts must cost a look-up no more than ten do.
     let (store, _) = with_alice();
-    let sources = concat!(include_str!("read.rs"), include_str!("write.rs"));
+    let sources = concat!(include_str!("../read.rs"), include_str!("../write.rs"));
     let queries = sources.split('"').filter(|s| {
         ["SELECT ", "DELETE ", "UPDATE "].iter().any(|verb| s.starts_with(verb))
             && !s.contains("peer_rule ORDER")
