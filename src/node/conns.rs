@@ -95,6 +95,8 @@ pub(crate) struct Conn {
     pub blocked: bool,
     /// The driver was asked not to read.
     pub paused: bool,
+    /// It was a user's live contact until he ended its stream: only last answers go out.
+    pub logged_out: bool,
     /// The driver was asked to close it.
     pub closing: bool,
     pub opened: Tick,
@@ -123,6 +125,7 @@ impl Conn {
             bucket: Bucket::new(now),
             blocked: false,
             paused: false,
+            logged_out: false,
             closing: false,
             opened: now.tick,
             heard: now.tick,

@@ -350,7 +350,10 @@ impl Core {
         let Some(conn) = self.io.conns.get_mut(id) else { return };
         let (ip, unproven) = (conn.peer.ip(), conn.unproven());
         match std::mem::replace(&mut conn.role, Role::Ending) {
-            Role::Endpoint { endpoint, .. } => self.hub.detach(now, endpoint, &mut self.io),
+            Role::Endpoint { endpoint, .. } => {
+                conn.logged_out = true;
+                self.hub.detach(now, endpoint, &mut self.io);
+            }
             Role::Link(domain) => {
                 self.io.link_closed(&domain, id);
             }

@@ -60,7 +60,12 @@ impl Io {
 impl Outlet for Io {
     fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, answer: &Answer<'_>) -> bool {
         let id = conn_of(handle);
-        let told = self.write(id, |out| adapter::answer(out, tag, kind, answer));
+        // Whether somebody who has logged out still reads can't be known, so he is told of a failure
+        // once, at his next login, and not here (design 5).
+        let late = kind == Kind::Message
+            && matches!(answer, Answer::Refused { .. })
+            && self.conns.get(id).is_some_and(|conn| conn.logged_out);
+        let told = !late && self.write(id, |out| adapter::answer(out, tag, kind, answer));
         self.answered_one(id);
         told
     }
