@@ -66,7 +66,7 @@ impl Hub {
             Some(Outcome::Done) => {
                 account.waiting += 1;
                 self.counters.messages_kept += 1;
-                Answer::Ok("kept until the recipient is back".into())
+                Answer::Ok(super::KEPT.into())
             }
             Some(Outcome::Full) => Answer::refused(Refusal::QuotaExceeded),
             Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),

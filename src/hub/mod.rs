@@ -52,6 +52,9 @@ pub use transaction::Kind;
 /// What `inquire` tells of this server (OC-67).
 pub const PRODUCT: &str = "hearth, a home server for instant messaging";
 
+/// What a sender is told of a message that waits for a recipient who is away.
+pub const KEPT: &str = "kept until the recipient is back";
+
 /// The proof of an endpoint that came in by the account's password.
 pub const PASSWORD: &str = "password";
 

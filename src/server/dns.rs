@@ -19,6 +19,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Negative, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, timeout_at};
@@ -69,11 +70,7 @@ impl Dns {
     /// # Errors
     /// The system's resolver configuration can't be read, or there is no thread to be had.
     pub(super) fn start(nameservers: &[SocketAddr], answers: Answers) -> io::Result<Dns> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let resolver = {
-            let _inside = runtime.enter();
-            resolver(nameservers).map_err(io::Error::other)?
-        };
+        let (runtime, resolver) = prepare(nameservers)?;
         let (questions, inbox) = mpsc::channel(QUEUE);
         let replies = answers.clone();
         thread::Builder::new().name("dns".to_owned()).spawn(move || {
@@ -88,6 +85,28 @@ impl Dns {
             self.answers.send(Answer::Done(job, JobResult::Overloaded));
         }
     }
+}
+
+/// Asks about a domain and waits for the answer: for commands.
+///
+/// # Errors
+/// The system's resolver configuration can't be read.
+pub(super) fn find(nameservers: &[SocketAddr], domain: &Domain) -> io::Result<Result<Published, DnsError>> {
+    let (runtime, resolver) = prepare(nameservers)?;
+    let look = async {
+        let deadline = Instant::now() + limits::RESOLVE - HASTE;
+        look_up(&Rc::new(resolver), domain, deadline).await
+    };
+    Ok(LocalSet::new().block_on(&runtime, look))
+}
+
+fn prepare(nameservers: &[SocketAddr]) -> io::Result<(Runtime, TokioResolver)> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let resolver = {
+        let _inside = runtime.enter();
+        resolver(nameservers).map_err(io::Error::other)?
+    };
+    Ok((runtime, resolver))
 }
 
 fn resolver(nameservers: &[SocketAddr]) -> Result<TokioResolver, NetError> {

@@ -37,7 +37,9 @@ use std::time::Duration;
 
 use mio::{Interest, Poll, Registry};
 
-use crate::config::Config;
+use crate::config::{Config, Tls};
+use crate::federation::{DnsError, Published};
+use crate::hub::address::Domain;
 use crate::limits;
 use crate::node::io::{Job, JobId};
 use crate::node::{Node, Seed};
@@ -124,6 +126,25 @@ pub fn run(config: Arc<Config>, config_path: Option<PathBuf>) -> Result<(), Serv
     server.parts.signals = Some(Signals::install(server.parts.poll.registry(), token)?);
     server.parts.config_path = config_path;
     server.run()
+}
+
+/// Asks DNS about a domain as the server does, and waits for the answer: for commands.
+///
+/// # Errors
+/// The resolver can't be set up: see [`ServerError::Dns`].
+pub fn find_domain(
+    nameservers: &[SocketAddr],
+    domain: &Domain,
+) -> Result<Result<Published, DnsError>, ServerError> {
+    dns::find(nameservers, domain).map_err(ServerError::Dns)
+}
+
+/// Can TLS be set up from these files? For commands.
+///
+/// # Errors
+/// One line that says which file is wrong or missing.
+pub fn check_tls(tls: &Tls) -> Result<(), String> {
+    keys::Keys::load(Some(tls)).map(drop)
 }
 
 /// A server that is ready to run: everything that can fail has been tried.
