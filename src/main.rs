@@ -1,1 +1,5 @@
-fn main() {}
+//! The `hearth` program: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    hearth::cli::main()
+}

@@ -50,7 +50,7 @@ pub(super) fn config(text: &str, origin: &Path) -> Read<Config> {
     };
     Ok(Config {
         domains: domains(&top)?,
-        data_dir: folder.join(path(&top.required("data_dir", "\"/var/lib/hearth\"")?)?),
+        data_dir: data_dir(&top, folder)?,
         listen: listeners(&top, tls.is_some())?,
         tls,
         nameservers,
@@ -75,6 +75,13 @@ fn domains(top: &Section<'_>) -> Read<Domains> {
         return Err(field.error("a server needs at least one domain, e.g. domains = [\"example.org\"]"));
     }
     Ok(Domains::new(domains))
+}
+
+fn data_dir(top: &Section<'_>, folder: &Path) -> Read<PathBuf> {
+    let given = path(&top.required("data_dir", "\"/var/lib/hearth\"")?)?;
+    // "." is the folder itself, and reads better without.
+    let dir: PathBuf = folder.join(given).components().collect();
+    Ok(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir })
 }
 
 fn parse_domain(text: &str) -> Result<Domain, String> {

@@ -1,0 +1,236 @@
+//! The demonstration's world: two servers, their folders, their users, and DNS.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use super::dns::{Dns, Zone};
+use crate::cli::failure::Failure;
+use crate::cli::house;
+use crate::client::blocking::{Client, Place};
+use crate::client::{Account, Proof};
+use crate::config::Config;
+use crate::credential::{self, Cost, PasswordRecord, Secret};
+use crate::server::{Server, Stopper};
+use crate::store::record::{Change, WatcherPolicy, Write};
+use crate::store::{KeyFile, Mode, Store};
+
+/// The ports that are used if they are free.
+const ROUTING: u16 = 7467;
+const NOTIFICATION: u16 = 7468;
+
+/// A user of the demonstration.
+#[derive(Debug)]
+pub(super) struct User {
+    /// His address.
+    pub address: String,
+    /// The device key his client logs in with.
+    key: Secret,
+    /// Where it logs in.
+    place: Place,
+}
+
+impl User {
+    /// Goes online.
+    pub(super) fn login(&self) -> Result<Client, crate::client::Error> {
+        let account = Account::new(&self.address, Proof::DeviceKey(self.key.clone()))?;
+        Client::login(&self.place, account)
+    }
+}
+
+/// A domain of the demonstration, and its server.
+#[derive(Debug)]
+struct Home {
+    domain: &'static str,
+    routing: SocketAddr,
+    config: PathBuf,
+    user: User,
+    stopper: Stopper,
+    thread: JoinHandle<()>,
+}
+
+/// Both of them.
+#[derive(Debug)]
+pub(super) struct World {
+    homes: [Home; 2],
+    dns: Dns,
+    /// Removed at the end.
+    room: TempDir,
+}
+
+impl World {
+    /// Sets it up and lets it run.
+    pub(super) fn start() -> Result<World, Failure> {
+        let room = tempfile::Builder::new()
+            .prefix("hearth-demo-")
+            .tempdir()
+            .map_err(|error| Failure::new(format!("no temporary folder can be made: {error}")))?;
+        let (a, b) =
+            (Sites::choose(Ipv4Addr::new(127, 87, 0, 1))?, Sites::choose(Ipv4Addr::new(127, 87, 0, 2))?);
+        let mut zone = Zone::default();
+        for (domain, sites) in [("a.test", &a), ("b.test", &b)] {
+            zone.address(&format!("im.{domain}"), sites.ip);
+            zone.service(&format!("_simp._tcp.{domain}"), sites.routing, &format!("im.{domain}"));
+        }
+        let dns = Dns::start(zone).map_err(|error| Failure::new(format!("the demo's DNS: {error}")))?;
+        let home = |domain, user, sites: &Sites| Home::start(&room, domain, user, sites, dns.address());
+        let homes = [home("a.test", "alice", &a)?, home("b.test", "bob", &b)?];
+        Ok(World { homes, dns, room })
+    }
+
+    /// alice@a.test.
+    pub(super) fn alice(&self) -> &User {
+        &self.homes[0].user
+    }
+
+    /// bob@b.test.
+    pub(super) fn bob(&self) -> &User {
+        &self.homes[1].user
+    }
+
+    /// Who is where.
+    pub(super) fn described(&self) -> String {
+        let mut text = "Two domains on this machine, each with a server of its own:\n\n".to_owned();
+        for home in &self.homes {
+            text.push_str(&format!(
+                "  {}   SIMP on {}   user {}\n",
+                home.domain, home.routing, home.user.address
+            ));
+        }
+        text.push_str(&format!("  DNS      {} knows where they are\n", self.dns.address()));
+        text
+    }
+
+    /// What can be tried while it stays up.
+    pub(super) fn how_to_join(&self) -> String {
+        let [a, b] = &self.homes;
+        format!(
+            "Both stay online and answer. From another terminal, try\n\n\
+             \x20 HEARTH_KEY={} hearth send --as {} --server {} {} \"hello\"\n\
+             \x20 HEARTH_KEY={} hearth send --as {} --dns {} {} \"hello yourself\"\n\
+             \x20 hearth --config {} status\n\
+             \x20 hearth --config {} user add carol\n\n\
+             or log in with any SIMP 1.0 client, with the key as its password. Ctrl-C ends it and removes {}.\n",
+            a.user.key.expose(),
+            a.user.address,
+            a.routing,
+            b.user.address,
+            b.user.key.expose(),
+            b.user.address,
+            self.dns.address(),
+            a.user.address,
+            a.config.display(),
+            b.config.display(),
+            self.room.path().display(),
+        )
+    }
+
+    /// Ends the servers in order, and removes what they kept.
+    pub(super) fn stop(self) {
+        for home in &self.homes {
+            home.stopper.stop();
+        }
+        for home in self.homes {
+            // A server that panicked has said so on stderr.
+            let _ = home.thread.join();
+        }
+    }
+}
+
+/// Where a server listens.
+struct Sites {
+    ip: Ipv4Addr,
+    routing: u16,
+    notification: u16,
+}
+
+impl Sites {
+    /// The usual ports on an address of its own, else free ones, if need be on the usual address.
+    fn choose(wanted: Ipv4Addr) -> Result<Sites, Failure> {
+        let bind = |ip: Ipv4Addr, port: u16| TcpListener::bind((ip, port));
+        let free = |ip: Ipv4Addr| -> std::io::Result<Sites> {
+            let (one, two) = (bind(ip, 0)?, bind(ip, 0)?);
+            let (routing, notification) = (one.local_addr()?.port(), two.local_addr()?.port());
+            Ok(Sites { ip, routing, notification })
+        };
+        if bind(wanted, ROUTING).and(bind(wanted, NOTIFICATION)).is_ok() {
+            return Ok(Sites { ip: wanted, routing: ROUTING, notification: NOTIFICATION });
+        }
+        free(wanted)
+            .or_else(|_| free(Ipv4Addr::LOCALHOST))
+            .map_err(|error| Failure::new(format!("no free port on loopback: {error}")))
+    }
+}
+
+impl Home {
+    fn start(
+        room: &TempDir,
+        domain: &'static str,
+        name: &str,
+        sites: &Sites,
+        dns: SocketAddr,
+    ) -> Result<Home, Failure> {
+        let dir = room.path().join(domain);
+        fs::create_dir(&dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))?;
+        let (file, text) = (dir.join("hearth.toml"), configuration(domain, sites, dns));
+        fs::write(&file, &text).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
+        let config = Config::parse(&text, &file).map_err(Failure::new)?;
+        house::found(&config)?;
+        let address = format!("{name}@{domain}");
+        let key = settle(&config, &address)?;
+        let server = Server::open(Arc::new(config)).map_err(Failure::new)?;
+        let stopper = server.stopper();
+        let run = move || {
+            if let Err(error) = server.run() {
+                eprintln!("hearth: the server of {domain} ended: {error}");
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name(domain.to_owned())
+            .spawn(run)
+            .map_err(|error| Failure::new(format!("no thread for {domain}: {error}")))?;
+        let place = Place::clear(&sites.ip.to_string(), sites.routing);
+        let routing = SocketAddr::new(IpAddr::V4(sites.ip), sites.routing);
+        Ok(Home { domain, routing, config: file, user: User { address, key, place }, stopper, thread })
+    }
+}
+
+fn configuration(domain: &str, sites: &Sites, dns: SocketAddr) -> String {
+    let Sites { ip, routing, notification } = sites;
+    format!(
+        "domains = [\"{domain}\"]\n\
+         data_dir = \".\"\n\
+         [[listen]]\n\
+         protocol = \"simp\"\n\
+         address = \"{ip}:{routing}\"\n\
+         [[listen]]\n\
+         protocol = \"simp\"\n\
+         address = \"{ip}:{notification}\"\n\
+         notification = true\n\
+         [dns]\n\
+         nameservers = [\"{dns}\"]\n"
+    )
+}
+
+/// Gives a domain its user, whom anybody may watch; his device key.
+fn settle(config: &Config, address: &str) -> Result<Secret, Failure> {
+    let key = KeyFile::load(&config.key_file()).map_err(Failure::new)?;
+    let mut store = Store::open(&config.database(), &key, Mode::Open).map_err(Failure::new)?;
+    // Nobody is to log in with the password: it is forgotten here.
+    let password = credential::device_key(house::random()?);
+    let password =
+        PasswordRecord::with_cost(password.expose(), house::random()?, Cost::LEAST).map_err(Failure::new)?;
+    let secret = credential::device_key(house::random()?);
+    let address = address.to_owned();
+    let changes = [
+        Change::AddAccount { address: address.clone(), password, date: house::now() },
+        Change::SetWatchers { address: address.clone(), watchers: WatcherPolicy::Allow },
+        Change::AddKey { address, label: "demo".into(), secret: secret.clone(), date: house::now() },
+    ];
+    store.commit(&changes.map(Write::Admin)).map_err(Failure::new)?;
+    Ok(secret)
+}

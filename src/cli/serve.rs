@@ -1,0 +1,34 @@
+//! `hearth serve`: runs the server.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use super::failure::{Done, Failure};
+use super::house::House;
+
+/// Runs it until it is told to end.
+pub fn run(house: House) -> Done {
+    start_log();
+    crate::server::run(Arc::new(house.config), Some(house.file)).map_err(Failure::new)
+}
+
+/// The log goes to stderr, a line for each event; under systemd the journal knows the time already.
+fn start_log() {
+    let environment =
+        env_logger::Env::default().default_filter_or("info,hickory_resolver=error,hickory_proto=error");
+    let mut builder = env_logger::Builder::from_env(environment);
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        builder.format(|out, record| {
+            let level = match record.level() {
+                log::Level::Error => 3,
+                log::Level::Warn => 4,
+                log::Level::Info => 6,
+                log::Level::Debug | log::Level::Trace => 7,
+            };
+            writeln!(out, "<{level}>{}", record.args())
+        });
+    } else {
+        builder.format_target(false);
+    }
+    builder.init();
+}

@@ -1,0 +1,130 @@
+//! A server's folder for one test, and the program run on it.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// It succeeded and complained of nothing; its output.
+    pub fn ok(self) -> String {
+        assert_eq!((self.status, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    /// It failed with this status and said so in one line on stderr; the line.
+    pub fn refused(self, status: i32) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        let line = self.err.strip_suffix('\n').expect("a whole line on stderr");
+        assert!(!line.contains('\n'), "one line: {line}");
+        line.strip_prefix("hearth: ").expect("who says it").to_owned()
+    }
+}
+
+/// Runs the program in a folder, without the caller's own environment for it.
+pub fn hearth_in(dir: &Path, args: &[&str], stdin: &str) -> Ran {
+    let mut child = command(dir, args).stdin(Stdio::piped()).spawn().unwrap();
+    // A program that fails before it reads has closed its end.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        status: output.status.code().expect("an exit status"),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
+    command
+        .args(args)
+        .current_dir(dir)
+        .env_remove("HEARTH_CONFIG")
+        .env_remove("HEARTH_KEY")
+        .env_remove("HEARTH_ADDRESS")
+        .env_remove("RUST_LOG")
+        .env_remove("JOURNAL_STREAM")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A server for example.org in a folder of its own, made by `init`, with ports that the system chooses.
+pub struct House {
+    dir: tempfile::TempDir,
+}
+
+impl House {
+    pub fn new() -> House {
+        let house = House { dir: tempfile::tempdir().unwrap() };
+        house.run(&["init", "--domain", "example.org"]).ok();
+        let file = house.path("hearth.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.replace("127.0.0.1:7467", "127.0.0.1:0").replace("127.0.0.1:7468", "127.0.0.2:0");
+        fs::write(&file, text).unwrap();
+        house
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs a command in the folder.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, "")
+    }
+
+    /// The same with something on stdin.
+    pub fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
+        hearth_in(self.dir.path(), args, stdin)
+    }
+
+    /// Adds a user.
+    pub fn add(&self, address: &str) {
+        let said = self.run_with(&["user", "add", address, "--password-stdin"], "correct horse\n").ok();
+        assert_eq!(said, "");
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn serve(&self) -> Serving {
+        let mut child = command(self.dir.path(), &["serve"]).stdin(Stdio::null()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut seen = String::new();
+        while !seen.contains("listening on") {
+            assert_ne!(log.read_line(&mut seen).unwrap(), 0, "it ended: {seen}");
+        }
+        Serving { child, log }
+    }
+}
+
+/// A running server; killed if the test fails.
+pub struct Serving {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Serving {
+    /// Ends it in order; its exit status, and what it said since it listened.
+    pub fn stop(mut self) -> (i32, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.log, &mut said).unwrap();
+        (self.child.wait().unwrap().code().expect("an exit status"), said)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,9 @@
+//! The `hearth` program as an operator meets it: what it says, where, and with which exit status.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod config;
+mod house;
+mod init;
+mod serving;
+mod usage;
+mod users;
