@@ -258,7 +258,7 @@ pub enum Peer {
         #[arg(long)]
         json: bool,
     },
-    /// Talk to a domain even if [federation] open = false
+    /// Talk to a domain even if `open = false` under `[federation]`
     #[command(after_help = "Example:\n  hearth peer allow example.net")]
     Allow(Other),
     /// Never talk to a domain

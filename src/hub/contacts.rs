@@ -186,7 +186,8 @@ impl Hub {
     ) {
         let Answer::Granted { millis, token, .. } = &answer else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
-        if account.watching.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT || token.len() > limits::FOREIGN_TOKEN {
+        if account.watching.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT || token.len() > limits::FOREIGN_TOKEN
+        {
             let (watcher, token) = (account.address.clone(), token.to_string());
             self.end_foreign(now, watcher, presentity, token, out);
             if let Origin::Peer { handle, tag } = origin {

@@ -8,10 +8,10 @@
 //! | section of the draft | where | state |
 //! | --- | --- | --- |
 //! | 3.1 ports and connections | `conn` | done |
-//! | 3.2 properties objects | [`object`], [`write`] | done |
+//! | 3.2 properties objects | [`object`], [`mod@write`] | done |
 //! | 3.3 commands | [`command`] | done |
 //! | 3.4 signed commands | | not: 1.0 has no format for them |
-//! | 3.5 streams | [`framer`], [`write`] | done |
+//! | 3.5 streams | [`framer`], [`mod@write`] | done |
 //! | 3.6 requests and replies | [`command`], `conn` | done |
 //! | 3.7, 3.8 profiles, access control | `adapter`, `acl` | done |
 //! | 4.2 types, well-formedness | [`command`] | done |

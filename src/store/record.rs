@@ -105,7 +105,7 @@ pub enum ItemKind {
         recipient: Address,
         /// When he had sent it.
         sent: Date,
-        /// Why it failed: a [`Refusal`](crate::hub::Refusal)'s name.
+        /// Why it failed: a [`Refusal`](crate::hub::op::Refusal) in words.
         reason: String,
     },
     /// A message that came while he was away.
