@@ -24,6 +24,20 @@ use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
 use crate::clock::Now;
 use crate::limits;
 
+/// An answer of the kind that the question asks for: another home server may say anything.
+fn fitting(kind: Kind, answer: Answer<'_>) -> Answer<'_> {
+    match (kind, answer) {
+        (_, answer @ Answer::Refused { .. })
+        | (Kind::Fetch, answer @ Answer::Described(_))
+        | (Kind::Subscribe, answer @ Answer::Granted { .. }) => answer,
+        // What else it says beside the presence means nothing here.
+        (Kind::Fetch, Answer::Granted { report, .. }) => Answer::Described(report),
+        (Kind::Fetch | Kind::Subscribe, _) => Answer::refused(Refusal::NoAnswer),
+        (_, Answer::Described(_) | Answer::Granted { .. }) => Answer::refused(Refusal::Malformed),
+        (_, answer @ Answer::Ok(_)) => answer,
+    }
+}
+
 impl Hub {
     /// Somebody asks something of somebody. `from` is believed; the answer goes to `origin`, now or later.
     pub fn request(&mut self, now: Now, origin: Origin, envelope: Envelope<'_>, out: &mut impl Outlet) {
@@ -298,6 +312,7 @@ impl Hub {
             }
         }
         if let Some(transaction) = self.transactions.close(tx) {
+            let answer = fitting(transaction.kind, answer);
             self.finish(now, transaction, answer, out);
         }
     }

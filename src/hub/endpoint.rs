@@ -62,6 +62,7 @@ impl Hub {
         account.held_until = None;
         self.counters.logins += 1;
         if account.online.is_none() {
+            account.forget_ended_leases(now.date);
             account.online = Some(now.date);
             self.online += 1;
             self.mark_dirty(key);

@@ -137,6 +137,14 @@ impl Account {
         true
     }
 
+    /// Forgets the leases that have ended while he was offline: nobody is told of those.
+    pub fn forget_ended_leases(&mut self, now: Date) {
+        self.watches.retain(|_, watch| {
+            watch.leases.retain(|lease| lease.expires > now || lease.ending);
+            !watch.leases.is_empty()
+        });
+    }
+
     /// The earliest moment at which something about his watchers or those he watches is due.
     fn next_due(&self, now: Now) -> Option<Tick> {
         let on_tick = |date: Date| now.tick + date.since(now.date);
