@@ -41,8 +41,8 @@ pub enum Command {
 Example:
   hearth demo --once
 
-Nothing else is needed: the demonstration has a DNS server, certificates and data of its own, and removes
-them when it ends. Without --once it stays up and says how to connect to it; end it with Ctrl-C.")]
+Nothing else is needed: the demonstration has a DNS server and data of its own, and removes them when it \
+ends. Without --once it stays up and says how to connect to it; end it with Ctrl-C.")]
     Demo {
         /// End after the transcript: exit status 0 if all went as it should, 1 if not
         #[arg(long)]
@@ -52,8 +52,11 @@ them when it ends. Without --once it stays up and says how to connect to it; end
     #[command(after_help = "\
 Examples:
   hearth init --domain example.org --bind 0.0.0.0 --certificate fullchain.pem --key privkey.pem
-  hearth init --domain a.test --dir A --bind 127.0.0.2 --dns 127.0.0.1:5353    try it on this machine
-  hearth init --domain a.test --dir A --dev                                    with a certificate of its own making
+  hearth init --domain a.test --dir A --bind 127.0.0.2 --dns 127.0.0.1:5353
+  hearth init --domain a.test --dir A --dev
+
+The first is for the Internet. The others are for trying things out on this machine: several servers, each \
+on an address of its own, or one with TLS by a certificate of its own making.
 
 It overwrites nothing, and leaves nothing behind if it fails.")]
     Init(Init),
@@ -62,7 +65,7 @@ It overwrites nothing, and leaves nothing behind if it fails.")]
 Example:
   hearth --config /etc/hearth/hearth.toml serve
 
-SIGTERM and SIGINT end it in order: clients and peers are told. SIGHUP makes it read the configuration's
+SIGTERM and SIGINT end it in order: clients and peers are told. SIGHUP makes it read the configuration's \
 rules and the certificate again. The log goes to stderr; RUST_LOG=debug says more, RUST_LOG=warn less.")]
     Serve,
     /// Users and their device keys
@@ -86,15 +89,15 @@ Examples:
 Example:
   hearth check
 
-One line for each thing looked at: `ok`, `note` (good to know) or `wrong` (with what to do). Exit status 1 if
-something is wrong.")]
+One line for each thing looked at: `ok`, `note` (good to know) or `wrong` (with what to do). Exit status 1 \
+if something is wrong.")]
     Check,
     /// Copy the database, consistently, also while the server runs
     #[command(after_help = "\
 Example:
   hearth backup /backup/hearth-$(date +%F).db
 
-The key file (hearth.key) is not in it: keep a copy of it elsewhere. To restore, stop the server, put the
+The key file (hearth.key) is not in it: keep a copy of it elsewhere. To restore, stop the server, put the \
 copy back as hearth.db beside the key file, and start it.")]
     Backup {
         /// The copy; must not exist yet
@@ -106,11 +109,11 @@ Examples:
   hearth send --as alice@example.org bob@example.net \"lunch?\"
   uptime | hearth send --as alice bob@example.net
 
-The key is a device key (`hearth user key add alice laptop`): from --key-file, else $HEARTH_KEY, else it is
-asked for. The server of the sender's domain is found by --server, else by the configuration if the
-domain is its own, else by DNS.
+The key is a device key (`hearth user key add alice laptop`): from --key-file, else $HEARTH_KEY, else it is \
+asked for. The server of the sender's domain is found by --server, else by the configuration if the domain \
+is its own, else by DNS.
 
-Exit status: 0 delivered, 1 refused or failed (stderr says why), 2 not understood, 3 kept: the recipient is
+Exit status: 0 delivered; 1 refused or failed, stderr says why; 2 not understood; 3 kept, the recipient is \
 away and will read it later.")]
     Send(Send),
 }
@@ -156,8 +159,8 @@ Examples:
   hearth user add alice@example.org
   pwgen 20 1 | hearth user add alice --password-stdin
 
-The name is compared without regard to case. `notifier` is reserved for servers. SIMP clients log in with
-a device key, never with this password: make one with `hearth user key add alice phone`.")]
+The name is compared without regard to case. `notifier` is reserved for servers. Clients that know nothing \
+but SIMP 1.0 log in with a device key, not with this password: `hearth user key add alice phone` makes one.")]
     Add(Password),
     /// Delete a user and all that is his
     #[command(after_help = "Example:\n  hearth user del alice@example.org")]
@@ -230,7 +233,7 @@ pub enum Key {
 Example:
   hearth user key add alice phone
 
-The key is printed alone on a line, and can't be shown again. Type it into the client as its password. One
+The key is printed alone on a line, and can't be shown again. Type it into the client as its password. One \
 key for each device, so that a lost one can be shut out by itself.")]
     Add(Labelled),
     /// List a user's keys by their labels

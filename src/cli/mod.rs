@@ -55,6 +55,9 @@ fn explain(error: &clap::Error) -> ExitCode {
 
 fn run(arguments: Arguments) -> Done {
     let config = arguments.config;
+    if config.is_some() && matches!(arguments.command, Command::Demo { .. } | Command::Init(_)) {
+        return Err(Failure::usage("--config names an existing server's: demo and init make their own"));
+    }
     let house = || House::open(config.as_deref());
     match arguments.command {
         Command::Demo { once } => demo::run(once),

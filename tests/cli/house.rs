@@ -1,9 +1,10 @@
 //! A server's folder for one test, and the program run on it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What a run of the program gave.
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl Ran {
 
 /// Runs the program in a folder, without the caller's own environment for it.
 pub fn hearth_in(dir: &Path, args: &[&str], stdin: &str) -> Ran {
-    let mut child = command(dir, args).stdin(Stdio::piped()).spawn().unwrap();
+    finish(&mut command(dir, args), stdin)
+}
+
+fn finish(command: &mut Command, stdin: &str) -> Ran {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // A program that fails before it reads has closed its end.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -57,20 +62,38 @@ fn command(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A server for example.org in a folder of its own, made by `init`, with ports that the system chooses.
+/// A server in a folder of its own, made by `init`, on an address of loopback of its own.
 pub struct House {
     dir: tempfile::TempDir,
+    /// Its domain.
+    pub domain: String,
+    /// Where it listens, on the usual ports.
+    pub ip: Ipv4Addr,
+    /// The name server it asks.
+    pub dns: SocketAddr,
+    /// What `init` said: the records to publish.
+    pub said: String,
+}
+
+/// An address that no other test uses, in this process or another.
+fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(100);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, NEXT.fetch_add(1, Ordering::Relaxed), high, low)
 }
 
 impl House {
+    /// For example.org, of which no name server knows.
     pub fn new() -> House {
-        let house = House { dir: tempfile::tempdir().unwrap() };
-        house.run(&["init", "--domain", "example.org"]).ok();
-        let file = house.path("hearth.toml");
-        let text = fs::read_to_string(&file).unwrap();
-        let text = text.replace("127.0.0.1:7467", "127.0.0.1:0").replace("127.0.0.1:7468", "127.0.0.2:0");
-        fs::write(&file, text).unwrap();
-        house
+        House::made("example.org", "127.0.0.1:9".parse().unwrap())
+    }
+
+    pub fn made(domain: &str, dns: SocketAddr) -> House {
+        let (dir, ip) = (tempfile::tempdir().unwrap(), own_address());
+        let (bind, ask) = (ip.to_string(), dns.to_string());
+        let args = ["init", "--domain", domain, "--bind", &bind, "--dns", &ask];
+        let said = hearth_in(dir.path(), &args, "").ok();
+        House { dir, domain: domain.to_owned(), ip, dns, said }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -85,6 +108,11 @@ impl House {
     /// The same with something on stdin.
     pub fn run_with(&self, args: &[&str], stdin: &str) -> Ran {
         hearth_in(self.dir.path(), args, stdin)
+    }
+
+    /// The same with a device key in the environment.
+    pub fn run_as(&self, key: &str, args: &[&str], stdin: &str) -> Ran {
+        finish(command(self.dir.path(), args).env("HEARTH_KEY", key), stdin)
     }
 
     /// Adds a user.
@@ -112,6 +140,12 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it in order; its exit status, and what it said since it listened.
     pub fn stop(mut self) -> (i32, String) {
         let pid = self.child.id().to_string();

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod config;
+mod dns;
 mod house;
 mod init;
+mod sending;
 mod serving;
 mod usage;
 mod users;
