@@ -180,8 +180,17 @@ enum Query {
     Addresses(String, RecordType),
 }
 
-/// What came of it: records, none, or a failure.
-type Found = Result<Vec<RData>, DnsError>;
+/// What came of it: records, none, or no answer.
+type Found = Result<Vec<RData>, NoAnswer>;
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoAnswer {
+    /// The server does not want to tell: small ones say so of all that is not in their own list.
+    Refused,
+    /// It did not answer in time, or failed.
+    Failed,
+}
 
 /// The queries of one question, a few at a time, until the deadline.
 struct Queries {
@@ -266,9 +275,14 @@ async fn look_up(
                     targets.push(target);
                 }
             }
+            // No such record, if there is anything else to be had of the domain.
+            (Query::Srv(_), Err(NoAnswer::Refused)) => {
+                services += 1;
+                failed = true;
+            }
             // Without all SRV records we don't know whether the domain wants TLS: a failure must not
             // lead us to a worse place.
-            (Query::Srv(_), Err(_)) => return Err(DnsError::Failed),
+            (Query::Srv(_), Err(NoAnswer::Failed)) => return Err(DnsError::Failed),
             (Query::Addresses(host, _), Ok(found)) => {
                 keep(addresses.entry(host).or_default(), &found);
             }
@@ -341,9 +355,10 @@ async fn records(resolver: &TokioResolver, name: Name, kind: RecordType) -> Foun
         {
             Ok(Vec::new())
         }
+        Err(NetError::Dns(Negative::ResponseCode(ResponseCode::Refused))) => Err(NoAnswer::Refused),
         Err(error) => {
             log::debug!("DNS query failed: {error}");
-            Err(DnsError::Failed)
+            Err(NoAnswer::Failed)
         }
     }
 }

@@ -83,7 +83,9 @@ fn answer(query: &Message, zone: Zone) -> Option<Message> {
     let records = zone(name.trim_end_matches('.'), question.query_type())?;
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     answer.metadata.recursion_available = true;
-    if records.is_empty() {
+    if records.is_empty() && name.trim_end_matches('.').ends_with("terse.test") {
+        answer.metadata.response_code = ResponseCode::Refused;
+    } else if records.is_empty() {
         // Negative answers are kept by the zone's SOA.
         answer.metadata.response_code = ResponseCode::NXDomain;
         let root = Name::from_ascii("test.").unwrap();
@@ -202,6 +204,24 @@ fn a_service_that_is_not_offered_is_left_out() {
     let found = Asker::new(&server).look_up("b.test").unwrap();
     assert!(found.targets.is_empty());
     assert_eq!(found.addresses.len(), 1);
+}
+
+#[test]
+fn a_server_that_refuses_what_it_does_not_know_still_gives_what_it_does() {
+    // dnsmasq without an upstream is such a one.
+    let server = Server::start(|name, kind| {
+        Some(match (name, kind) {
+            ("_simp._tcp.terse.test", RecordType::SRV) => vec![srv(0, 0, 7467, "im.terse.test.")],
+            ("im.terse.test", RecordType::A) => vec![a(9)],
+            _ => vec![],
+        })
+    });
+    let mut asker = Asker::new(&server);
+    let found = asker.look_up("terse.test").unwrap();
+    assert_eq!(found.targets.len(), 1);
+    assert_eq!(found.targets[0].addresses.len(), 1);
+    // Where nothing but refusals comes, nothing is known: that is no proof that there is nothing.
+    assert_eq!(asker.look_up("more.terse.test"), Err(DnsError::Failed));
 }
 
 #[test]
