@@ -28,6 +28,8 @@ const LINE: usize = 64 * 1024;
 const CLIENTS: usize = 32;
 /// A client that asks nothing for so long is sent away.
 const IDLE: Duration = Duration::from_secs(60);
+/// From a failure to take somebody in to the next try.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long [`ask`] waits: longer than a test of a peer takes, by DNS and over all its addresses.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,8 @@ pub(super) struct Control {
     path: PathBuf,
     clients: Slab<Client>,
     serial: u32,
+    /// Somebody could not be taken in, for want of descriptors: try again then.
+    again: Option<Tick>,
 }
 
 #[derive(Debug)]
@@ -74,7 +78,7 @@ impl Control {
         let _ = fs::remove_file(&born);
         let _ = fs::remove_dir(&nursery);
         let listener = UnixListener::from_std(made?);
-        Ok(Control { listener, path, clients: Slab::new(), serial: 0 })
+        Ok(Control { listener, path, clients: Slab::new(), serial: 0, again: None })
     }
 
     /// Tells the loop of the listener.
@@ -87,7 +91,13 @@ impl Control {
 
     /// Takes in those who wait; `token` names a client by its index.
     pub(super) fn accept(&mut self, registry: &Registry, now: Tick, token: impl Fn(u32) -> Token) {
-        while let Ok((mut stream, _)) = self.listener.accept() {
+        self.again = None;
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => return self.again = Some(now + RETRY),
+            };
             if self.clients.len() >= CLIENTS {
                 let reply = AdminReply::Failed("too many commands at once: try again".to_owned());
                 let _ = stream.write(&line(&reply));
@@ -148,9 +158,15 @@ impl Control {
         more
     }
 
-    /// When an idle client's time is up.
+    /// When an idle client's time is up, or somebody is to be taken in at last.
     pub(super) fn next_wake(&self) -> Option<Tick> {
-        self.clients.iter().filter(|(_, c)| !c.waiting).map(|(_, c)| c.active + IDLE).min()
+        let idle = self.clients.iter().filter(|(_, c)| !c.waiting).map(|(_, c)| c.active + IDLE).min();
+        idle.into_iter().chain(self.again).min()
+    }
+
+    /// Is it time to try [`Control::accept`] again?
+    pub(super) fn wants_accept(&self, now: Tick) -> bool {
+        self.again.is_some_and(|at| at <= now)
     }
 
     /// Answers a request; a client that has gone away misses it. True if there is more to be done at once.

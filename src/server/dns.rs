@@ -35,7 +35,7 @@ const QUEUE: usize = 1024;
 /// Questions looked into at once.
 const AT_ONCE: usize = 64;
 /// Queries of one question under way at once; each costs a descriptor or two.
-const QUERIES: usize = 4;
+const QUERIES: usize = 3;
 /// SRV records taken from one domain, all services together.
 const RECORDS: usize = 32;
 /// Addresses taken for one name.

@@ -5,11 +5,11 @@
 //! carries octets between the sockets and the node, and never waits for anything but the poll.
 //! Several servers may run in one process.
 //!
-//! * [`poll`]: the loop; [`open`]: how connections begin; [`transfer`]: how octets leave; [`conn`]: the
-//!   table of connections; [`socket`]: options and limits of sockets
-//! * [`tls`]: one TLS connection without its socket; [`keys`]: certificates and whom to believe
-//! * [`answers`]: the way back from the helpers [`dns`], [`password`] and [`disk`]
-//! * [`control`]: the operator's socket; [`signals`] and [`reload`]: SIGTERM, SIGHUP
+//! * `poll`: the loop; `open`: how connections begin; `transfer`: how octets leave; `conn`: the
+//!   table of connections; `socket`: options and limits of sockets
+//! * `tls`: one TLS connection without its socket; `keys`: certificates and whom to believe
+//! * `answers`: the way back from the helpers `dns`, `password` and `disk`
+//! * `control`: the operator's socket; `signals` and `reload`: SIGTERM, SIGHUP
 
 mod answers;
 mod conn;

@@ -212,6 +212,8 @@ pub(super) struct Driver<N> {
     pub(super) notices: Notices,
     /// Connections to be read in this tick, or in the next.
     pub(super) ready: Vec<ConnId>,
+    /// The room of the last such list.
+    spare: Vec<ConnId>,
     /// Connections to be written.
     pub(super) writes: Vec<ConnId>,
     /// Connections that the node has not heard the end of.
@@ -300,6 +302,7 @@ impl<N: Driven> Driver<N> {
             rest: None,
             notices: Notices::default(),
             ready: Vec::new(),
+            spare: Vec::new(),
             writes: Vec::new(),
             gone: Vec::new(),
             failed: Vec::new(),
@@ -383,12 +386,7 @@ impl<N: Driven> Driver<N> {
                     listener.ready = true;
                 }
             }
-            Source::ControlListener => {
-                if let Some(control) = &mut self.control {
-                    let token = |index| Source::ControlClient(index).token();
-                    control.accept(self.poll.registry(), self.now.tick, token);
-                }
-            }
+            Source::ControlListener => self.accept_control(),
             Source::ControlClient(index) => {
                 if let Some(control) = &mut self.control {
                     control.event(index);
@@ -444,7 +442,17 @@ impl<N: Driven> Driver<N> {
         }
     }
 
+    fn accept_control(&mut self) {
+        if let Some(control) = &mut self.control {
+            let token = |index| Source::ControlClient(index).token();
+            control.accept(self.poll.registry(), self.now.tick, token);
+        }
+    }
+
     fn serve_control(&mut self) {
+        if self.control.as_ref().is_some_and(|c| c.wants_accept(self.now.tick)) {
+            self.accept_control();
+        }
         let Some(control) = &mut self.control else { return };
         let (node, now) = (&mut self.node, self.now);
         let sink = |id, request| node.handle(now, Input::Control { id, request });
@@ -523,7 +531,8 @@ impl<N: Driven> Driver<N> {
 
     fn read_all(&mut self) {
         let mut handshakes = HANDSHAKES;
-        for id in mem::take(&mut self.ready) {
+        let mut list = mem::replace(&mut self.ready, mem::take(&mut self.spare));
+        for id in list.drain(..) {
             let Some(conn) = self.table.get_mut(id) else { continue };
             if conn.stage == Stage::Handshake {
                 if handshakes == 0 {
@@ -538,6 +547,7 @@ impl<N: Driven> Driver<N> {
                 self.want_read(id);
             }
         }
+        self.spare = list;
     }
 
     /// One read, straight into the node. A read that fills the buffer has left something behind.
