@@ -8,39 +8,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hearth::sim::client::{Answer, ClientId, Stage};
-use hearth::sim::disk::Health;
+use hearth::sim::client::{Answer, ClientId};
 use hearth::sim::reader::Object;
-use hearth::sim::world::{HostId, World};
+use hearth::sim::world::HostId;
 
+use crate::people::{DOMAINS, People};
 use crate::seeds;
 
-const DOMAINS: [&str; 3] = ["a.test", "b.test", "c.test"];
-const NAMES: [&str; 3] = ["x", "y", "z"];
 const STEPS: usize = 250;
-/// Longer than any answer may take.
+/// Longer than any answer may take, in milliseconds.
 const PATIENCE: u64 = 45_000;
 
-/// A user and what is known of him.
-struct User {
-    address: String,
-    home: HostId,
-    endpoints: Vec<ClientId>,
-    /// The last description that was okayed, and those asked for since.
-    description: Option<String>,
-    asked: Vec<String>,
+/// Something that a user keeps at his contact place: all that he asked to put there.
+#[derive(Default)]
+struct Kept {
+    /// By text: when it was asked for, and when it was okayed, if it was.
+    asked: BTreeMap<String, (u64, Option<u64>)>,
+}
+
+impl Kept {
+    /// Can this be what is there now? Nothing asked for after its okay may have been okayed too.
+    fn allows(&self, found: Option<&String>) -> bool {
+        let since = match found.map(|text| self.asked.get(text)) {
+            None => 0,
+            Some(None) => return false,
+            Some(Some((_, okayed))) => okayed.unwrap_or(u64::MAX),
+        };
+        !self.asked.values().any(|(asked, okayed)| okayed.is_some() && *asked > since)
+            && (found.is_some() || self.asked.values().all(|(_, okayed)| okayed.is_none()))
+    }
 }
 
 /// What a request was for.
 enum Purpose {
     Message(String),
-    Description(usize, String),
+    /// Whose, `profile` or `acl`, and the text put into it.
+    Keep(usize, &'static str, String),
     Other,
 }
 
 struct Workload {
-    world: World,
-    users: Vec<User>,
+    people: People,
+    kept: BTreeMap<(usize, &'static str), Kept>,
     /// Requests without an answer: by endpoint and id, when they were made.
     open: BTreeMap<(ClientId, String), (u64, Purpose)>,
     /// Messages that were refused, and when; and how often each was delivered, to which endpoint.
@@ -52,79 +61,44 @@ struct Workload {
 
 impl Workload {
     fn new(seed: u64) -> Workload {
-        let mut world = World::new(seed);
-        let mut users = Vec::new();
-        for domain in DOMAINS {
-            let home = world.add_home(&[domain]);
-            for name in NAMES {
-                let address = format!("{name}@{domain}");
-                world.add_user(home, &address);
-                users.push(User {
-                    address,
-                    home,
-                    endpoints: Vec::new(),
-                    description: None,
-                    asked: Vec::new(),
-                });
-            }
-        }
-        let (open, refused, delivered, okayed) = Default::default();
-        Workload { world, users, open, refused, delivered, okayed, next: 0 }
+        let (kept, open, refused, delivered, okayed) = Default::default();
+        Workload { people: People::new(seed), kept, open, refused, delivered, okayed, next: 0 }
     }
 
     fn step(&mut self) {
-        let who = self.world.chance.below(self.users.len());
-        match self.world.chance.between(0, 99) {
-            0..=14 => self.log_in(who),
-            15..=19 => self.log_out(who),
+        let who = self.people.anyone();
+        match self.people.world.chance.between(0, 99) {
+            0..=14 => {
+                let endpoint = self.people.log_in(who);
+                let sends = [Answer::Okay, Answer::Okay, Answer::Okay, Answer::Error, Answer::ByHand];
+                let sends = self.people.choose(&sends);
+                self.people.world.answers(endpoint, sends, Answer::Okay);
+            }
+            15..=19 => self.people.log_out(who),
             20..=59 => self.write(who),
-            60..=69 => self.describe(who),
-            70..=84 => self.watch(who),
-            _ => self.fault(),
+            60..=71 => self.keep(who),
+            72..=84 => self.watch(who),
+            _ => self.people.fault(),
         }
-        let pause = self.world.chance.between(0, 400);
-        self.world.run_for(Duration::from_millis(pause));
+        let pause = self.people.world.chance.between(0, 400);
+        self.people.world.run_for(Duration::from_millis(pause));
         self.collect();
     }
 
-    fn log_in(&mut self, who: usize) {
-        let user = &self.users[who];
-        let name = user.address.split('@').next().unwrap().to_owned();
-        let label = format!("{}#{}", user.address, user.endpoints.len());
-        let endpoint = self.world.begin_login(user.home, &label, &name, &format!("key-of-{name}"));
-        let sends = [Answer::Okay, Answer::Okay, Answer::Okay, Answer::Error, Answer::ByHand];
-        let sends = sends[self.world.chance.below(sends.len())];
-        self.world.answers(endpoint, sends, Answer::Okay);
-        self.users[who].endpoints.push(endpoint);
-    }
-
-    fn endpoint(&mut self, who: usize) -> Option<ClientId> {
-        let live: Vec<ClientId> = self.users[who]
-            .endpoints
-            .iter()
-            .copied()
-            .filter(|e| self.world.peek(*e).stage == Stage::In && !self.world.peek(*e).closed)
-            .collect();
-        (!live.is_empty()).then(|| live[self.world.chance.below(live.len())])
-    }
-
-    fn log_out(&mut self, who: usize) {
-        if let Some(endpoint) = self.endpoint(who) {
-            let rough = self.world.chance.percent(30);
-            self.world.close(endpoint, rough);
-        }
-    }
-
     fn ask(&mut self, who: usize, purpose: Purpose, entries: &[(&str, &str)]) {
-        if let Some(endpoint) = self.endpoint(who) {
-            let id = self.world.request(endpoint, entries);
-            self.open.insert((endpoint, id), (self.world.now, purpose));
+        if let Some(endpoint) = self.people.endpoint(who) {
+            let id = self.people.world.request(endpoint, entries);
+            if let Purpose::Keep(who, what, text) = &purpose {
+                let kept = self.kept.entry((*who, *what)).or_default();
+                kept.asked.insert(text.clone(), (self.people.world.now, None));
+            }
+            self.open.insert((endpoint, id), (self.people.world.now, purpose));
         }
     }
 
     fn write(&mut self, who: usize) {
-        let to = self.world.chance.below(self.users.len());
-        let (to, from) = (self.users[to].address.clone(), self.users[who].address.clone());
+        let to = self.people.anyone();
+        let (to, from) = (self.people.users[to].address.clone(), self.people.users[who].address.clone());
         self.next += 1;
         // Between two homes a message may be on its way when its sender is told that it failed.
         let near = to.split_once('@').unwrap().1 == from.split_once('@').unwrap().1;
@@ -134,84 +108,50 @@ impl Workload {
         self.ask(who, Purpose::Message(body.clone()), &entries);
     }
 
-    fn describe(&mut self, who: usize) {
-        if self.endpoint(who).is_none() {
-            return;
-        }
+    fn keep(&mut self, who: usize) {
         self.next += 1;
-        let text = format!("description {}", self.next);
-        self.users[who].asked.push(text.clone());
-        let entries = [("action", "set profile"), ("message", &*text)];
-        self.ask(who, Purpose::Description(who, text.clone()), &entries);
+        if self.people.world.chance.percent(50) {
+            let text = format!("description {}", self.next);
+            let entries = [("action", "set profile"), ("message", &*text)];
+            self.ask(who, Purpose::Keep(who, "profile", text.clone()), &entries);
+        } else {
+            let key = format!("nobody-{}@d.test", self.next);
+            let all = "send fetch subscribe unsubscribe change end";
+            let entries = [("action", "set acl"), (&*key, ""), ("everybody", all)];
+            self.ask(who, Purpose::Keep(who, "acl", key.clone()), &entries);
+        }
     }
 
     fn watch(&mut self, who: usize) {
-        let to = self.world.chance.below(self.users.len());
-        let (to, from) = (self.users[to].address.clone(), self.users[who].address.clone());
-        let duration = ["-1", "5000", "60000", "0"][self.world.chance.below(4)];
-        let action = ["subscribe", "fetch", "inquire"][self.world.chance.below(3)];
+        let to = self.people.anyone();
+        let (to, from) = (self.people.users[to].address.clone(), self.people.users[who].address.clone());
+        let duration = self.people.choose(&["-1", "5000", "60000", "0"]);
+        let action = self.people.choose(&["subscribe", "fetch", "inquire"]);
         let entries = [("action", action), ("to", &*to), ("from", &*from), ("duration", duration)];
         self.ask(who, Purpose::Other, &entries);
     }
 
-    fn fault(&mut self) {
-        let host = HostId(self.world.chance.below(DOMAINS.len()));
-        let other = self.world.chance.below(DOMAINS.len());
-        let (ip, other) = (self.world.hosts[host.0].ip(), self.world.hosts[other].ip());
-        match self.world.chance.between(0, 8) {
-            0 | 1 => self.world.crash(host),
-            2 => {
-                self.world.shutdown(host);
-            }
-            3 => self.world.cut(ip, other),
-            4 if ip != other => self.world.partition(ip, other),
-            5 => {
-                let health = [Health::Full, Health::Broken, Health::Stuck];
-                self.world.host(host).disk.health = health[self.world.chance.below(3)];
-            }
-            6 => {
-                let jump = self.world.chance.between(0, 7_200_000) as i64 - 3_600_000;
-                self.world.host(host).clock += jump;
-            }
-            7 => self.world.dns.slow(DOMAINS[host.0], 3000),
-            _ => self.mend(),
-        }
-        if self.world.chance.percent(70) {
-            self.mend();
-        }
-    }
-
-    /// Everything works again.
-    fn mend(&mut self) {
-        self.world.heal();
-        for (index, domain) in DOMAINS.iter().enumerate() {
-            self.world.host(HostId(index)).disk.health = Health::Well;
-            self.world.dns.slow(domain, 0);
-            self.world.start(HostId(index));
-        }
-    }
-
     /// Takes what everybody has received and checks it.
     fn collect(&mut self) {
-        let endpoints: Vec<ClientId> = self.users.iter().flat_map(|u| u.endpoints.iter().copied()).collect();
         let mut replies = Vec::new();
-        for endpoint in endpoints {
-            while let Some((at, object)) = self.world.client(endpoint).inbox.pop_front() {
+        for endpoint in self.people.endpoints() {
+            while let Some((at, object)) = self.people.world.client(endpoint).inbox.pop_front() {
                 match object.get("response") {
-                    Some(id) if id != "connect" => replies.push((endpoint, id.to_owned(), object)),
-                    _ if object.action() == "send" => self.received(endpoint, at, &object),
-                    _ => {}
+                    Some("connect") => {}
+                    Some(id) => replies.push((endpoint, id.to_owned(), object)),
+                    None if object.action() == "send" => self.received(endpoint, at, &object),
+                    None => {}
                 }
             }
         }
         for (endpoint, id, reply) in replies {
             self.answered(endpoint, id, &reply);
         }
-        let (now, world) = (self.world.now, &self.world);
+        let (now, world) = (self.people.world.now, &self.people.world);
         self.open.retain(|(endpoint, id), (since, purpose)| {
             let closed = world.peek(*endpoint).closed;
             let about = match purpose {
-                Purpose::Message(body) | Purpose::Description(_, body) => body.as_str(),
+                Purpose::Message(text) | Purpose::Keep(_, _, text) => text.as_str(),
                 Purpose::Other => "another request",
             };
             assert!(closed || now - *since < PATIENCE, "{about} ({id}) of {since} is not answered at {now}");
@@ -228,14 +168,13 @@ impl Workload {
                 self.okayed.insert(body);
             }
             (Purpose::Message(body), "error") => {
-                self.refused.insert(body, self.world.now);
+                self.refused.insert(body, self.people.world.now);
             }
-            (Purpose::Description(who, text), "okay") => {
-                let user = &mut self.users[who];
-                user.asked.retain(|asked| *asked != text);
-                user.description = Some(text);
+            (Purpose::Keep(who, what, text), "okay") => {
+                let kept = self.kept.entry((who, what)).or_default();
+                kept.asked.get_mut(&text).expect("asked for").1 = Some(self.people.world.now);
             }
-            (Purpose::Description(..) | Purpose::Other, _) => {}
+            (Purpose::Keep(..) | Purpose::Other, _) => {}
             (Purpose::Message(body), other) => panic!("{other} answers {body}"),
         }
     }
@@ -255,41 +194,47 @@ impl Workload {
 
     /// All is mended; everybody goes; nothing is left. Then what was okayed is looked at.
     fn finish(mut self) {
-        self.mend();
-        self.world.run_for(Duration::from_millis(PATIENCE + 1000));
+        self.people.mend();
+        self.people.world.run_for(Duration::from_millis(PATIENCE + 1000));
         self.collect();
         assert!(self.open.is_empty(), "{} requests are not answered", self.open.len());
-        let endpoints: Vec<ClientId> = self.users.iter().flat_map(|u| u.endpoints.iter().copied()).collect();
-        for endpoint in endpoints {
-            self.world.close(endpoint, false);
+        for endpoint in self.people.endpoints() {
+            self.people.world.close(endpoint, false);
         }
-        self.world.run_for(Duration::from_secs(20 * 60));
+        self.people.world.run_for(Duration::from_secs(20 * 60));
         for (host, domain) in DOMAINS.iter().enumerate() {
-            let status = self.world.status(HostId(host));
+            let status = self.people.world.status(HostId(host));
             let left = (status.endpoints, status.users_online, status.connections, status.requests_waiting);
             assert_eq!(left, (0, 0, 0, 0), "{domain} when all is quiet: {status:?}");
-            assert_eq!(self.world.hosts[host].connections(), 0);
+            assert_eq!(self.people.world.hosts[host].connections(), 0);
         }
-        for who in 0..self.users.len() {
-            self.check_description(who);
+        for who in 0..self.people.users.len() {
+            self.check_kept(who);
         }
     }
 
-    fn check_description(&mut self, who: usize) {
-        let User { address, home, description, asked, .. } = &self.users[who];
-        let name = address.split('@').next().unwrap().to_owned();
-        let (home, address, description, asked) =
-            (*home, address.clone(), description.clone(), asked.clone());
-        let endpoint = self.world.login(home, &address, &name, &format!("key-of-{name}"));
-        let me = self.world.client(endpoint).take(|o| o.action() == "self").expect("a profile");
-        let kept = me.get("message").map(str::to_owned);
-        let fits = kept == description || kept.as_ref().is_some_and(|k| asked.contains(k));
-        assert!(fits, "{address} had {description:?} okayed and has {kept:?}");
-        self.world.close(endpoint, false);
+    /// What is kept is what was okayed last, or something asked for since.
+    fn check_kept(&mut self, who: usize) {
+        let user = &self.people.users[who];
+        let (home, address, name) = (user.home, user.address.clone(), user.name);
+        let world = &mut self.people.world;
+        let endpoint = world.login(home, &address, name, &format!("key-of-{name}"));
+        let profile = world.client(endpoint).take(|o| o.action() == "self").expect("a profile");
+        let id = world.request(endpoint, &[("action", "get acl")]);
+        let acl = world.reply(endpoint, &id).expect("a list");
+        let found = [
+            ("profile", profile.get("message").map(str::to_owned)),
+            ("acl", acl.entries.iter().map(|(key, _)| key.clone()).find(|key| key.starts_with("nobody-"))),
+        ];
+        for (what, found) in found {
+            let kept = self.kept.remove(&(who, what)).unwrap_or_default();
+            assert!(kept.allows(found.as_ref()), "{address}'s {what} is {found:?} after {:?}", kept.asked);
+        }
+        self.people.world.close(endpoint, false);
     }
 }
 
-// SIMP-1-3 SIMP-1-4 SIMP-3.6-2
+// SIMP-1-3 SIMP-1-4 SIMP-3.6-2 SIMP-8.2-1 SIMP-9.2-1
 #[test]
 fn whatever_fails_nothing_promised_is_lost() {
     for seed in seeds(12) {
@@ -306,21 +251,18 @@ fn whatever_fails_nothing_promised_is_lost() {
 fn where_nothing_fails_everything_arrives() {
     for seed in seeds(4) {
         let mut workload = Workload::new(seed);
-        for who in 0..workload.users.len() {
-            let user = &workload.users[who];
-            let name = user.address.split('@').next().unwrap().to_owned();
-            let (home, address) = (user.home, user.address.clone());
-            let endpoint = workload.world.login(home, &address, &name, &format!("key-of-{name}"));
-            workload.world.answers(endpoint, Answer::Okay, Answer::Okay);
-            workload.users[who].endpoints.push(endpoint);
+        for who in 0..workload.people.users.len() {
+            let endpoint = workload.people.log_in(who);
+            workload.people.world.answers(endpoint, Answer::Okay, Answer::Okay);
+            workload.people.world.await_login(endpoint);
         }
         for _ in 0..200 {
-            let who = workload.world.chance.below(workload.users.len());
+            let who = workload.people.anyone();
             workload.write(who);
-            let pause = workload.world.chance.between(0, 20);
-            workload.world.run_for(Duration::from_millis(pause));
+            let pause = workload.people.world.chance.between(0, 20);
+            workload.people.world.run_for(Duration::from_millis(pause));
         }
-        workload.world.run_for(Duration::from_secs(5));
+        workload.people.world.run_for(Duration::from_secs(5));
         workload.collect();
         assert!(workload.open.is_empty());
         assert_eq!(workload.refused.len(), 0);

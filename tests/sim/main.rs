@@ -11,7 +11,10 @@ mod conversations;
 mod divert;
 mod faults;
 mod hostile;
+mod kept;
 mod peers;
+mod people;
+mod truth;
 mod world;
 
 use std::ops::Range;
