@@ -249,6 +249,14 @@ key for each device, so that a lost one can be shut out by itself.")]
     /// Take a key away; the device can't log in again
     #[command(after_help = "Example:\n  hearth user key del alice phone")]
     Del(Labelled),
+    /// Make a new key file, and take away all device keys of all users
+    #[command(after_help = "\
+Example:
+  hearth user key renew
+
+For when hearth.key is lost, or others have seen it. The server must be stopped. Passwords, profiles and all
+else stay; every device needs a new key afterwards (`hearth user key add`).")]
+    Renew,
 }
 
 /// `hearth peer ...`

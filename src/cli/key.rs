@@ -6,6 +6,7 @@ use super::args::Key;
 use super::failure::{Done, Failure};
 use super::house::{self, House};
 use crate::credential;
+use crate::store;
 use crate::store::record::{Change, Outcome};
 
 /// Does what is asked.
@@ -42,6 +43,12 @@ pub fn run(house: &House, command: Key) -> Done {
                 ))),
                 _ => Ok(()),
             }
+        }
+        Key::Renew => {
+            let forgotten =
+                store::renew_key(&house.config.data_dir, house::random()?).map_err(Failure::new)?;
+            println!("{} is new; device keys taken away: {forgotten}", house.config.key_file().display());
+            Ok(())
         }
         Key::List { who, json } => {
             let address = house.user(&who.address)?;

@@ -98,7 +98,10 @@ impl fmt::Display for StoreError {
             ),
             Trouble::Damaged(what) => write!(f, "{path} is damaged ({what}): restore the last backup"),
             Trouble::WrongKey => {
-                write!(f, "{path} was made with another key file: put its own 'hearth.key' back")
+                write!(
+                    f,
+                    "{path} was made with another key file: put its 'hearth.key' back, or see 'hearth user key renew'"
+                )
             }
             Trouble::Disk(why) => {
                 write!(f, "the disk failed under {path} ({why}): look into the system's log, check the disk")
@@ -118,7 +121,10 @@ impl fmt::Display for StoreError {
                 write!(f, "another hearth command is at work here, it holds {path}: try again in a moment")
             }
             Trouble::KeyMissing => {
-                write!(f, "there is no key file {path}: put its copy back, device keys can't be read without")
+                write!(
+                    f,
+                    "there is no key file {path}: put its copy back; if it is lost, see 'hearth user key renew'"
+                )
             }
             Trouble::KeyExposed { mode } => {
                 write!(f, "the key file {path} is open to others (mode {mode:04o}): run 'chmod 600 {path}'")

@@ -14,6 +14,7 @@ mod lock;
 mod migrate;
 mod read;
 pub mod record;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -32,6 +33,7 @@ pub use list::{Counts, KeyLabel, UserDetails, UserSummary};
 pub use lock::Lock;
 pub use migrate::VERSION;
 use record::{Batch, Committed, Outcome, Read, Reading, Write};
+pub use renew::renew_key;
 
 /// The database's name in the data directory.
 pub const DATABASE_FILE: &str = "hearth.db";

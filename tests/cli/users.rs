@@ -143,3 +143,18 @@ fn a_key_file_that_others_can_read_is_refused_with_the_remedy() {
     assert_eq!(checked.status, 1);
     assert!(checked.out.contains("wrong  the key file"), "{checked:?}");
 }
+
+#[test]
+fn a_lost_key_file_is_renewed_at_the_cost_of_the_device_keys() {
+    let house = House::new();
+    house.add("alice");
+    house.run(&["user", "key", "add", "alice", "phone"]).ok();
+    std::fs::remove_file(house.path("hearth.key")).unwrap();
+    let lost = house.run(&["user", "list"]).refused(1);
+    assert!(lost.contains("see 'hearth user key renew'"), "{lost}");
+    let renewed = house.run(&["user", "key", "renew"]).ok();
+    assert!(renewed.ends_with("hearth.key is new; device keys taken away: 1\n"), "{renewed}");
+    assert_eq!(house.run(&["user", "list"]).ok(), "alice@example.org\n");
+    assert_eq!(house.run(&["user", "key", "list", "alice"]).ok(), "");
+    house.run(&["user", "key", "add", "alice", "phone"]).ok();
+}

@@ -340,6 +340,32 @@ fn a_backup_is_a_whole_database_of_one_moment() {
 }
 
 #[test]
+fn a_lost_key_file_costs_the_device_keys_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (database, key_file) = (dir.path().join(DATABASE_FILE), dir.path().join(KEY_FILE));
+    let old = KeyFile::create(&key_file, [1; 32]).unwrap();
+    let mut store = Store::open(&database, &old, Mode::Create).unwrap();
+    done(&mut store, add(ALICE));
+    done(&mut store, add_key(ALICE, "phone", "one"));
+    done(&mut store, add_key(ALICE, "desk", "two"));
+    drop(store);
+    let serving = Lock::serve(dir.path()).unwrap();
+    assert!(matches!(renew_key(dir.path(), [2; 32]).unwrap_err().trouble, Trouble::Running { .. }));
+    drop(serving);
+    fs::remove_file(&key_file).unwrap();
+    // As an attempt that was cut short leaves it.
+    fs::write(dir.path().join("hearth.key.new"), "").unwrap();
+    assert_eq!(renew_key(dir.path(), [2; 32]).unwrap(), 2);
+    assert!(!dir.path().join("hearth.key.new").exists());
+    assert_eq!(Store::open(&database, &old, Mode::Open).unwrap_err().trouble, Trouble::WrongKey);
+    let mut store = Store::open(&database, &KeyFile::load(&key_file).unwrap(), Mode::Open).unwrap();
+    let kept = credentials(&store, ALICE).unwrap();
+    assert!(kept.keys.is_empty() && kept.password == password());
+    done(&mut store, add_key(ALICE, "phone", "three"));
+    assert_eq!(credentials(&store, ALICE).unwrap().keys[0].secret.expose(), "three");
+}
+
+#[test]
 fn lists_show_what_is_there_and_no_secrets() {
     let (_dir, path, mut store) = on_disk();
     done(&mut store, add(BOB));
