@@ -12,7 +12,8 @@ pub fn run(house: House) -> Done {
     crate::server::run(Arc::new(house.config), Some(house.file)).map_err(Failure::new)
 }
 
-/// The log goes to stderr, a line for each event; under systemd the journal knows the time already.
+/// The log goes to stderr, a line for each event. Under systemd the journal knows the time, and is told how
+/// grave each is.
 fn start_log() {
     let environment =
         env_logger::Env::default().default_filter_or("info,hickory_resolver=error,hickory_proto=error");
@@ -28,7 +29,10 @@ fn start_log() {
             writeln!(out, "<{level}>{}", record.args())
         });
     } else {
-        builder.format_target(false);
+        builder.format(|out, record| {
+            let time = out.timestamp_millis();
+            writeln!(out, "{time} {:<5} {}", record.level(), record.args())
+        });
     }
     builder.init();
 }

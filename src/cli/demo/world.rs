@@ -108,12 +108,13 @@ impl World {
     /// What can be tried while it stays up.
     pub(super) fn how_to_join(&self) -> String {
         let [a, b] = &self.homes;
+        let hearth = std::env::args().next().unwrap_or_else(|| "hearth".to_owned());
         format!(
             "Both stay online and answer. From another terminal, try\n\n\
-             \x20 HEARTH_KEY={} hearth send --as {} --server {} {} \"hello\"\n\
-             \x20 HEARTH_KEY={} hearth send --as {} --dns {} {} \"hello yourself\"\n\
-             \x20 hearth --config {} status\n\
-             \x20 hearth --config {} user add carol\n\n\
+             \x20 HEARTH_KEY={} {hearth} send --as {} --server {} {} \"hello\"\n\
+             \x20 HEARTH_KEY={} {hearth} send --as {} --dns {} {} \"hello yourself\"\n\
+             \x20 {hearth} --config {} status\n\
+             \x20 {hearth} --config {} user add carol\n\n\
              or log in with any SIMP 1.0 client, with the key as its password. Ctrl-C ends it and removes {}.\n",
             a.user.key.expose(),
             a.user.address,
