@@ -4,6 +4,7 @@ mod certificate;
 mod dns;
 mod ports;
 
+use crate::cli::output::say;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -60,7 +61,7 @@ pub fn run(house: &House) -> Done {
     let mut wrong = 0_usize;
     let mut tell = |findings: Vec<Finding>| {
         for finding in findings {
-            println!("{finding}");
+            say!("{finding}");
             wrong += usize::from(finding.mark == Mark::Wrong);
         }
     };

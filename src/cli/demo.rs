@@ -10,6 +10,7 @@ mod dns;
 mod scenes;
 mod world;
 
+use crate::cli::output::say;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 
@@ -25,11 +26,11 @@ pub fn run(once: bool) -> Done {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let farewell = farewell().map_err(|error| Failure::new(format!("no signals can be heard: {error}")))?;
     let world = World::start()?;
-    println!("{}", world.described());
+    say!("{}", world.described());
     let played = scenes::play(&world);
     match &played {
-        Ok(()) => println!("All went as it should.\n"),
-        Err(failure) => println!("\nThis did not go as it should: {failure}\n"),
+        Ok(()) => say!("All went as it should.\n"),
+        Err(failure) => say!("\nThis did not go as it should: {failure}\n"),
     }
     if !once && played.is_ok() {
         stay(&world, farewell)?;
@@ -49,7 +50,7 @@ fn farewell() -> io::Result<UnixStream> {
 
 fn stay(world: &World, mut farewell: UnixStream) -> Done {
     let company = company::Company::invite(world)?;
-    println!("{}", world.how_to_join());
+    say!("{}", world.how_to_join());
     let heard = farewell.read_exact(&mut [0]);
     company.leave();
     heard.map_err(|error| Failure::new(format!("signals can't be heard any more: {error}")))

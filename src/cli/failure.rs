@@ -1,5 +1,6 @@
 //! How a command ends when it does not do what was asked.
 
+use crate::cli::output::complain;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ impl Failure {
 
     /// Tells the operator, in one line, and gives the exit status.
     pub fn report(self) -> ExitCode {
-        eprintln!("hearth: {}", one_line(&self.line));
+        complain!("hearth: {}", one_line(&self.line));
         ExitCode::from(self.status)
     }
 }

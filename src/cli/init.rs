@@ -5,6 +5,7 @@ mod files;
 mod records;
 mod template;
 
+use crate::cli::output::say;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -117,16 +118,17 @@ fn make(plan: &Plan, dir: &Path, made: &mut NewFiles) -> Result<Config, Failure>
 }
 
 fn tell(plan: &Plan, init: &Init, config: &Config) {
-    let file = init.dir.join("hearth.toml");
-    println!("; hearth for {} is made: {}", plan.domain, file.display());
-    println!(";   database {}, key file {}", config.database().display(), config.key_file().display());
-    println!(";");
-    print!("{}", records::zone(plan));
-    println!(";");
-    println!("; Next:");
-    let at = if init.dir == Path::new(".") { String::new() } else { format!("--config {} ", file.display()) };
-    println!(";   hearth {at}user add alice");
-    println!(";   hearth {at}user key add alice phone");
-    println!(";   hearth {at}serve");
-    println!(";   hearth {at}check");
+    let here = init.dir == Path::new(".");
+    let file = if here { PathBuf::from("hearth.toml") } else { init.dir.join("hearth.toml") };
+    say!("; hearth for {} is made: {}", plan.domain, file.display());
+    say!(";   database {}, key file {}", config.database().display(), config.key_file().display());
+    say!(";");
+    say!("{}", records::zone(plan));
+    say!(";");
+    say!("; Next:");
+    let at = if here { String::new() } else { format!("--config {} ", file.display()) };
+    say!(";   hearth {at}user add alice");
+    say!(";   hearth {at}user key add alice phone");
+    say!(";   hearth {at}serve");
+    say!(";   hearth {at}check");
 }

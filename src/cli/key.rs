@@ -1,5 +1,6 @@
 //! `hearth user key`: device keys.
 
+use crate::cli::output::say;
 use serde_json::json;
 
 use super::args::Key;
@@ -28,7 +29,7 @@ pub fn run(house: &House, command: Key) -> Done {
                 ))),
                 Outcome::NotFound => Err(house.no_user(&address)),
                 Outcome::Done | Outcome::Full => {
-                    println!("{}", secret.expose());
+                    say!("{}", secret.expose());
                     Ok(())
                 }
             }
@@ -47,7 +48,7 @@ pub fn run(house: &House, command: Key) -> Done {
         Key::Renew => {
             let forgotten =
                 store::renew_key(&house.config.data_dir, house::random()?).map_err(Failure::new)?;
-            println!("{} is new; device keys taken away: {forgotten}", house.config.key_file().display());
+            say!("{} is new; device keys taken away: {forgotten}", house.config.key_file().display());
             Ok(())
         }
         Key::List { who, json } => {
@@ -57,10 +58,10 @@ pub fn run(house: &House, command: Key) -> Done {
             if json {
                 let keys: Vec<_> =
                     keys.iter().map(|k| json!({ "label": k.label, "made": k.made.0 })).collect();
-                println!("{}", json!(keys));
+                say!("{}", json!(keys));
             } else {
                 for key in keys {
-                    println!("{}  {}", house::day(key.made), key.label);
+                    say!("{}  {}", house::day(key.made), key.label);
                 }
             }
             Ok(())

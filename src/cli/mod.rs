@@ -12,6 +12,7 @@ mod failure;
 mod house;
 mod init;
 mod key;
+mod output;
 mod peer;
 mod send;
 mod serve;
@@ -33,7 +34,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return explain(&error),
     };
-    match run(arguments) {
+    match run(arguments).and_then(|()| output::settle()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -62,7 +63,7 @@ fn run(arguments: Arguments) -> Done {
     match arguments.command {
         Command::Demo { once } => demo::run(once),
         Command::Init(init) => init::run(&init),
-        Command::Serve => serve::run(house()?),
+        Command::Serve => serve::run(config.as_deref()),
         Command::User(command) => user::run(&house()?, command),
         Command::Peer(command) => peer::run(&house()?, command),
         Command::Status { json } => status::run(&house()?, json),

@@ -1,5 +1,6 @@
 //! `hearth peer`: rules about other domains, and how it goes with them.
 
+use crate::cli::output::say;
 use serde_json::json;
 
 use super::args::{Other, Peer};
@@ -43,14 +44,14 @@ fn list(house: &House, json: bool) -> Done {
     if json {
         let rules: Vec<_> =
             rules.iter().map(|(domain, rule)| json!({ "domain": domain.as_str(), "rule": rule })).collect();
-        println!("{}", json!({ "rules": rules, "links": links }));
+        say!("{}", json!({ "rules": rules, "links": links }));
         return Ok(());
     }
     for (domain, rule) in &rules {
-        println!("{:<5}  {domain}", word(*rule));
+        say!("{:<5}  {domain}", word(*rule));
     }
     for link in links.iter().flatten() {
-        println!("{}", described(link));
+        say!("{}", described(link));
     }
     Ok(())
 }
@@ -82,10 +83,10 @@ fn test(house: &House, other: &Other) -> Done {
     match house.ask(&request)? {
         Some(AdminReply::PeerTest { reached, steps }) => {
             for step in &steps {
-                println!("{}", one_line(step));
+                say!("{}", one_line(step));
             }
             if reached {
-                println!("{domain} is reached");
+                say!("{domain} is reached");
                 Ok(())
             } else {
                 Err(Failure::new(format!("{domain} is not reached: the steps above tell how far it went")))

@@ -1,14 +1,16 @@
 //! `hearth serve`: runs the server.
 
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::{Done, Failure};
 use super::house::House;
 
 /// Runs it until it is told to end.
-pub fn run(house: House) -> Done {
+pub fn run(config: Option<&Path>) -> Done {
     start_log();
+    let house = House::open(config)?;
     crate::server::run(Arc::new(house.config), Some(house.file)).map_err(Failure::new)
 }
 

@@ -3,6 +3,7 @@
 use super::failure::{Done, Failure};
 use super::house::House;
 use crate::admin::{AdminReply, AdminRequest, Status};
+use crate::cli::output::say;
 
 /// Asks and prints.
 pub fn run(house: &House, json: bool) -> Done {
@@ -13,9 +14,9 @@ pub fn run(house: &House, json: bool) -> Done {
     };
     if json {
         let text = serde_json::to_string(&status).map_err(Failure::new)?;
-        println!("{text}");
+        say!("{text}");
     } else {
-        print!("{}", described(&status));
+        say!("{}", described(&status));
     }
     Ok(())
 }
@@ -42,7 +43,7 @@ fn described(s: &Status) -> String {
         ("connections cut", format!("{} (broke the protocol or a limit)", s.connections_cut)),
         ("database", format!("{} batches written, {} failed", s.batches, s.batches_failed)),
     ];
-    rows.iter().map(|(name, value)| format!("{name:<20} {value}\n")).collect()
+    rows.map(|(name, value)| format!("{name:<20} {value}")).join("\n")
 }
 
 /// Seconds as days, hours, minutes and seconds, from the first that is not zero.

@@ -1,6 +1,7 @@
 //! `hearth user`: accounts.
 
-use std::io::{IsTerminal, Write, stdin};
+use crate::cli::output::{self, say};
+use std::io::{IsTerminal, stdin};
 
 use serde_json::{Map, Value, json};
 
@@ -86,33 +87,22 @@ fn set(house: &House, who: &Who, setting: Setting) -> Done {
 }
 
 fn list(house: &House, json: bool) -> Done {
-    let mut out = std::io::stdout().lock();
-    let mut failed = None;
     let mut first = true;
     // One at a time: there may be a million.
-    house
-        .reader()?
-        .users(|user| {
-            let wrote = if json {
-                let before = if first { "[" } else { "," };
-                write!(out, "{before}{}", summary(&user))
-            } else {
-                writeln!(out, "{}{}", user.address, if user.locked { "  locked" } else { "" })
-            };
-            first = false;
-            failed = wrote.err();
-            failed.is_none()
-        })
-        .map_err(Failure::new)?;
-    if json && failed.is_none() {
-        failed = writeln!(out, "{}]", if first { "[" } else { "" }).err();
+    let show = |user: UserSummary| {
+        if json {
+            say!("{}{}", if first { "[" } else { "," }, summary(&user));
+        } else {
+            say!("{}{}", user.address, if user.locked { "  locked" } else { "" });
+        }
+        first = false;
+        output::is_read()
+    };
+    house.reader()?.users(show).map_err(Failure::new)?;
+    if json {
+        say!("{}]", if first { "[" } else { "" });
     }
-    match failed {
-        // Whoever reads has had enough (`| head`).
-        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Some(error) => Err(Failure::new(format!("stdout: {error}"))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn summary(user: &UserSummary) -> Value {
@@ -146,7 +136,7 @@ fn show(house: &House, who: &Who, json: bool) -> Done {
         object["watched_by"] = account.watched_by.iter().map(|w| json!(w.watcher.as_str())).collect();
         object["watching"] = account.watching.iter().map(|w| json!(w.presentity.as_str())).collect();
         object["waiting"] = json!(account.waiting);
-        println!("{object}");
+        say!("{object}");
         return Ok(());
     }
     let watchers = match user.watchers {
@@ -154,16 +144,16 @@ fn show(house: &House, who: &Who, json: bool) -> Done {
         WatcherPolicy::Ask => "ask",
         WatcherPolicy::Allow => "allow",
     };
-    println!("address     {address}{}", if user.locked { "  (locked)" } else { "" });
-    println!("made        {}", house::day(user.made));
-    println!("watchers    {watchers}");
-    println!("messages    {}", messages(user.keeps_messages));
-    println!("keys        {}", if labels.is_empty() { "none".to_owned() } else { labels.join(", ") });
-    println!("acl         {}", account.acl.map_or_else(|| "default".to_owned(), |acl| shown(&acl)));
-    println!("profile     {}", shown(&account.profile));
-    println!("watched by  {}", account.watched_by.len());
-    println!("watching    {}", account.watching.len());
-    println!("waiting     {} reports and messages for his next login", account.waiting);
+    say!("address     {address}{}", if user.locked { "  (locked)" } else { "" });
+    say!("made        {}", house::day(user.made));
+    say!("watchers    {watchers}");
+    say!("messages    {}", messages(user.keeps_messages));
+    say!("keys        {}", if labels.is_empty() { "none".to_owned() } else { labels.join(", ") });
+    say!("acl         {}", account.acl.map_or_else(|| "default".to_owned(), |acl| shown(&acl)));
+    say!("profile     {}", shown(&account.profile));
+    say!("watched by  {}", account.watched_by.len());
+    say!("watching    {}", account.watching.len());
+    say!("waiting     {} reports and messages for his next login", account.waiting);
     Ok(())
 }
 

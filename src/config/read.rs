@@ -208,6 +208,9 @@ fn federation(section: &Section<'_>) -> Read<Federation> {
                     None => log::info!("{}", item.error("not spoken by this version yet: passed over")),
                 }
             }
+            if order.is_empty() {
+                return Err(field.error("none of these is spoken by this version: add \"simp\""));
+            }
             order
         }
         None => vec![Protocol::Simp],

@@ -140,6 +140,7 @@ fn a_bad_value_names_its_line_and_what_to_write() {
         ("[federation]\nopen = 'yes'", 7, "open: this is a text, write true or false"),
         ("[federation]\norder = ['simp',\n 'simp']", 8, "order: listed twice: once is enough"),
         ("[federation]\norder = ['xmpp']", 7, "order: \"xmpp\" is no protocol between domains"),
+        ("[federation]\norder = ['imtp']", 7, "order: none of these is spoken by this version: add \"simp\""),
         ("[dns]\nnameservers = ['localhost']", 7, "nameservers: \"localhost\" is no name server"),
         ("[dns]\nnameservers = '127.0.0.1'", 7, "nameservers: this is a text, write a list in [brackets]"),
         ("[limits]\nkept_days = 0", 7, "kept_days: 0 is out of bounds: write a whole number from 1 to 3650"),

@@ -1,6 +1,7 @@
 //! Help, and what is not understood.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::house::hearth_in;
 
@@ -79,4 +80,27 @@ fn what_is_not_understood_is_one_line_and_status_2() {
 fn the_version_is_told() {
     let said = hearth_in(Path::new("/"), &["--version"], "").ok();
     assert_eq!(said, format!("hearth {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_reader_who_has_had_enough_is_no_failure_and_a_full_disk_is() {
+    let run = |out: Stdio| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hearth"))
+            .args(["init", "--domain", "a.test"])
+            .current_dir(tempfile::tempdir().unwrap().path())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(run(writer.into()), (Some(0), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (status, said) = run(full.into());
+    assert_eq!(status, Some(1));
+    assert!(said.starts_with("hearth: not all could be written to stdout: No space"), "{said}");
 }

@@ -1,5 +1,6 @@
 //! The users of the demonstration stay online: they print what comes, and say okay.
 
+use crate::cli::output::{complain, say};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -50,14 +51,14 @@ fn answer(name: &str, mut client: Client, leaving: &AtomicBool) {
     while !leaving.load(Ordering::Relaxed) {
         match client.next_event(LOOK_UP) {
             Ok(Some(Event::Message { id, message })) => {
-                println!("  {:<17} --> {name:<17}  {}", message.from, one_line(&message.body));
+                say!("  {:<17} --> {name:<17}  {}", message.from, one_line(&message.body));
                 if let Err(error) = client.okay(id, "read") {
-                    return eprintln!("hearth: {name} can't answer: {error}");
+                    return complain!("hearth: {name} can't answer: {error}");
                 }
             }
             Ok(Some(Event::Ended)) | Err(crate::client::Error::Ended) => return,
             Ok(_) => {}
-            Err(error) => return eprintln!("hearth: {name} is offline: {error}"),
+            Err(error) => return complain!("hearth: {name} is offline: {error}"),
         }
     }
     // The server sees him go even if the farewell is lost.

@@ -1,5 +1,6 @@
 //! What alice@a.test and bob@b.test do, and what they see of each other.
 
+use crate::cli::output::say;
 use std::time::Duration;
 
 use super::world::{User, World};
@@ -29,12 +30,12 @@ pub(super) fn play(world: &World) -> Done {
 }
 
 fn scene(title: &str) {
-    println!("* {title}\n");
+    say!("* {title}\n");
 }
 
 /// Who does what, or what passes from whom to whom.
 fn tell(from: &str, to: &str, what: &str) {
-    println!("  {from:<17} --> {to:<17}  {}", one_line(what));
+    say!("  {from:<17} --> {to:<17}  {}", one_line(what));
 }
 
 fn deliver(alice: &mut Actor, bob: &mut Actor) -> Done {
@@ -47,7 +48,7 @@ fn deliver(alice: &mut Actor, bob: &mut Actor) -> Done {
         Ok(Answer::Okay(text)) => expect(text == "read", "alice was told something else than what bob said"),
         other => Err(unexpected(&alice.name, other)),
     }?;
-    println!();
+    say!();
     Ok(())
 }
 
@@ -59,7 +60,7 @@ fn watch(watcher: &mut Actor, presentity: &mut Actor) -> Done {
     match presentity.next()? {
         Event::Subscriber(who) => {
             expect(who == watcher.name, "the presentity was told of somebody else")?;
-            println!("  {:<17}     is told that {who} watches\n", presentity.name);
+            say!("  {:<17}     is told that {who} watches\n", presentity.name);
             Ok(())
         }
         other => Err(unexpected(&presentity.name, other)),
@@ -69,10 +70,10 @@ fn watch(watcher: &mut Actor, presentity: &mut Actor) -> Done {
 fn change(bob: &mut Actor, alice: &mut Actor) -> Done {
     let profile = [("message".to_owned(), "at lunch".to_owned())];
     bob.client.set_profile(&profile).map_err(Failure::new)?;
-    println!("  {:<17}     sets his message to \"at lunch\"", bob.name);
+    say!("  {:<17}     sets his message to \"at lunch\"", bob.name);
     let seen = alice.next_change()?;
     tell(&bob.name, &alice.name, &described(&seen));
-    println!();
+    say!();
     expect(seen.message == "at lunch", "alice did not see the change")
 }
 
@@ -86,7 +87,7 @@ fn refuse(alice: &mut Actor, bob: Actor) -> Done {
     match alice.client.send(&name, text) {
         Err(Error::Refused(why)) => {
             tell(&format!("(for {name})"), &alice.name, &format!("error: {why}"));
-            println!();
+            say!();
             Ok(())
         }
         other => Err(unexpected(&alice.name, other)),
@@ -109,7 +110,7 @@ fn report(world: &World, mut alice: Actor) -> Done {
     let mut alice = Actor::enter(world.alice())?;
     let (message, report) = alice.next_message()?;
     tell(&report.from, &alice.name, &report.body);
-    println!();
+    say!();
     alice.client.okay(message, "read").map_err(Failure::new)?;
     expect(report.from == "notifier@a.test", "the report is from somebody else")?;
     expect(report.body.contains(&bob.name), "the report does not say whom the message was for")
@@ -127,14 +128,14 @@ impl Actor {
         let failed = |error| Failure::new(format!("{} can't log in: {error}", user.address));
         let mut client = user.login().map_err(failed)?;
         client.set_patience(PATIENCE);
-        println!("  {:<17}     logs in", user.address);
+        say!("  {:<17}     logs in", user.address);
         Ok(Actor { name: user.address.clone(), client })
     }
 
     /// Goes offline; who it was.
     fn leave(self) -> Result<String, Failure> {
         self.client.close().map_err(Failure::new)?;
-        println!("  {:<17}     logs out", self.name);
+        say!("  {:<17}     logs out", self.name);
         Ok(self.name)
     }
 

@@ -1,5 +1,6 @@
 //! The demonstration's world: two servers, their folders, their users, and DNS.
 
+use crate::cli::output::complain;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -187,7 +188,7 @@ impl Home {
         let stopper = server.stopper();
         let run = move || {
             if let Err(error) = server.run() {
-                eprintln!("hearth: the server of {domain} ended: {error}");
+                complain!("hearth: the server of {domain} ended: {error}");
             }
         };
         let thread = std::thread::Builder::new()

@@ -40,7 +40,6 @@ pub(super) fn zone(plan: &Plan) -> String {
         }
         Certificate::None => {}
     }
-    lines.push(String::new());
     lines.join("\n")
 }
 
