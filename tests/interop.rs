@@ -8,6 +8,9 @@
 use std::path::Path;
 use std::process::Command;
 
+/// The program under test.
+const HEARTH: &str = env!("CARGO_BIN_EXE_hearth");
+
 /// Runs a script and shows what it printed; it must succeed.
 fn script(name: &str, arguments: &[&str]) {
     if Command::new("python3").arg("--version").output().is_err() {
@@ -35,4 +38,23 @@ fn script(name: &str, arguments: &[&str]) {
 #[test]
 fn the_stock_client_is_sound() {
     script("test_simp_client.py", &[]);
+}
+
+/// Every clause that a client can see: login, messages, presence, profile, access lists, streams, peers.
+#[test]
+fn a_stock_client_sees_what_the_protocol_promises() {
+    script("conformance.py", &[HEARTH]);
+}
+
+/// Two servers, two domains, a real name server.
+#[test]
+fn two_domains_meet_by_dns() {
+    script("two_domains.py", &[HEARTH]);
+}
+
+/// `kill -9` under load; how often is said by `HEARTH_CRASH_ROUNDS`.
+#[test]
+fn nothing_acknowledged_is_lost_by_a_kill() {
+    let rounds = std::env::var("HEARTH_CRASH_ROUNDS").unwrap_or_else(|_| "25".to_owned());
+    script("crash.py", &[HEARTH, "--rounds", &rounds]);
 }

@@ -1,5 +1,6 @@
 """Checks of messages and of requests in general (SIMP-3.6, SIMP-5.1, SIMP-5.5)."""
 
+from house import until
 from simp_client import error, okay, silent
 from stage import check, equal, refused
 
@@ -166,8 +167,8 @@ def ids_belong_to_one_stream_and_are_any_strings(scene):
         # The opposite direction uses the id that the server has just used, and is unrelated.
         inquiry = {"action": "inquire", "to": bob.ima, "from": bob.ima}
         equal(bob.connection.request(inquiry, message["request"]).reply()["action"], "okay")
-        message.respond(okay(sequence))
-        equal(pending.reply()["message"], sequence)
+        message.respond(okay(f"re {sequence}"))
+        equal(pending.reply()["message"], f"re {sequence}")
 
 
 @check("SIMP-3.6-6 OC-65")
@@ -266,22 +267,28 @@ def nine_devices_are_too_many(scene):
 
 @check("SIMP-1-3 SIMP-1-4")
 def a_failure_that_nobody_was_told_of_is_reported_at_the_next_login(scene):
-    alice, bob = scene.enter("alice"), scene.enter("bob", answer=silent)
-    alice.message(bob.ima, "read me")
-    message = bob.expect("send")
-    alice.connection.close()
-    carol = scene.enter("carol")
-    while carol.fetch(alice.ima)["status"] == "online":
-        pass
-    message.respond(error("never"))
-    bob.fence()
-    again = scene.enter("alice")
-    report = again.expect("send", from_=f"notifier@{scene.house.domain}")
-    equal(report["to"], alice.ima)
-    assert bob.ima in "\n".join(report.values()), f"a report that names nobody: {report}"
-    again.set_profile({"message": "the report was read"})
-    again.connection.close()
-    scene.enter("alice").nothing("send")
+    alice, bob = scene.person("alice"), scene.enter("bob", answer=silent)
+    for leave in ("reset", "abort"):
+        sender = scene.enter("alice")
+        for number in range(3):
+            sender.message(bob.ima, f"{leave} {number}")
+        messages = [bob.expect("send", body=f"{leave} {number}") for number in range(3)]
+        getattr(sender.connection, leave)()
+        until(lambda: bob.fetch(alice.ima)["status"] == "offline", "a logout")
+        for message in messages:
+            message.respond(error("never"))
+        bob.fence()
+        sender = scene.enter("alice")
+        for _ in messages:
+            report = sender.expect("send", from_=f"notifier@{scene.house.domain}")
+            equal(report["to"], alice.ima)
+            assert bob.ima in report["body"], f"a report that names nobody: {report}"
+        sender.set_profile({"message": f"read after {leave}"})
+        sender.nothing("send")
+        sender.connection.close()
+        sender = scene.enter("alice")
+        sender.nothing("send")
+        sender.connection.close()
 
 
 @check("SIMP-1-3")

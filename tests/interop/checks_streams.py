@@ -134,7 +134,9 @@ def every_way_to_write_the_same_command_is_read(scene):
         b"<entry key='empty'/><entry key='from'>" + sender + b"</entry><entry key='request'>odd</entry>"
         b"<entry key='action'>se<![CDATA[nd]]></entry></properties >"
     )
+    pending = alice.connection.await_reply({"action": "send"}, "odd")
     alice.connection.raw(octets)
+    equal(pending.reply()["action"], "okay")
     message = bob.expect("send")
     equal(message["body"], "<b>&amp;AB<>&'\"abc")
     equal(message["empty"], "")
@@ -145,9 +147,11 @@ def octets_may_come_one_at_a_time(scene):
     alice, bob = scene.enter("alice"), scene.enter("bob")
     body = "\u00e9 & \U0001f600"
     command = {"action": "send", "to": bob.ima, "from": alice.ima, "type": "text/plain", "body": body}
+    pending = alice.connection.await_reply(command, "slow")
     for octet in encode({**command, "request": "slow"}):
         alice.connection.raw(bytes([octet]))
     equal(bob.expect("send")["body"], body)
+    equal(pending.reply()["action"], "okay")
 
 
 @check("SIMP-3.5-3 SIMP-3.5-4 OC-29")
@@ -234,7 +238,7 @@ def a_recipient_who_never_answers_is_a_failure(scene):
 @check("OC-53 OC-59")
 def a_reader_who_never_reads_is_cut_and_costs_nobody(scene):
     writers, bob = [scene.enter(f"writer{number}") for number in range(4)], scene.enter("bob")
-    carol = scene.enter("carol")
+    carol = scene.enter("carol", answer=lambda command: None)
     carol.connection.hold()
     pending = [writer.message(carol.ima, "x" * 60_000) for writer in writers for _ in range(60)]
     bob.send(bob.ima, "undisturbed")

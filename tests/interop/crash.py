@@ -262,7 +262,7 @@ class Reports(Worker):
         for number in range(several):
             sender.message(self.person.ima, f"{count} {number}")
         messages = [self.session.expect("send", body=f"{count} {number}") for number in range(several)]
-        sender.connection.abort()
+        sender.connection.reset()
         until(lambda: self.session.fetch(sender.ima)["status"] == "offline", "a logout")
         self.doubtful[sender.ima] = several
         for message in messages:

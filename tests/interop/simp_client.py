@@ -8,6 +8,7 @@ writes is checked against its pattern; what is wrong is noted in `Connection.fau
 import base64
 import hashlib
 import socket
+import struct
 import threading
 import time
 
@@ -206,21 +207,27 @@ class Connection:
         """Writes a command as it is."""
         self.raw(encode(command))
 
+    def await_reply(self, command, sequence):
+        """The `Pending` of a request that is written by other means."""
+        pending = Pending(command)
+        with self._lock:
+            if not self._ended:
+                self._pending.setdefault(sequence, []).append(pending)
+        if self._ended:
+            pending.settle(None)
+        return pending
+
     def request(self, command, sequence=None):
         """Sends a request (entries as a dict or as pairs) and returns its `Pending`.
 
         The id is given, or the next of a counter.
         """
         pairs = list(command.items() if isinstance(command, dict) else command)
-        pending = Pending(dict(pairs))
-        with self._lock:
-            if sequence is None:
+        if sequence is None:
+            with self._lock:
                 self._next += 1
                 sequence = str(self._next)
-            if not self._ended:
-                self._pending.setdefault(sequence, []).append(pending)
-        if self._ended:
-            pending.settle(None)
+        pending = self.await_reply(dict(pairs), sequence)
         self.post([*pairs, ("request", sequence)])
         return pending
 
@@ -238,10 +245,18 @@ class Connection:
         self.abort()
 
     def abort(self):
-        """Ends the connection without a word."""
+        """Ends the connection without a word, as a program that ends does."""
+        self._stop_reading(socket.SHUT_RDWR)
+
+    def reset(self):
+        """Breaks the connection, as a machine that falls does: the other side sees a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._stop_reading(socket.SHUT_RD)
+
+    def _stop_reading(self, how):
         self._reads.set()
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.sock.shutdown(how)
         except OSError:
             pass
         self.wait_closed()

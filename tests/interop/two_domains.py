@@ -66,6 +66,11 @@ class Play:
             inbox = watcher.connection.inbox
             change = inbox.expect("note change", patience, regarding=owner.ima, message=text)
             equal(change["from"], f"notifier@{owner.ima.split('@')[1]}")
+        # The clients' okays have gone all the way back: a fall now finds nothing in flight, which would be
+        # tried again only after a while (OC-43).
+        for one, other in ((self.alice, self.bob), (self.bob, self.alice)):
+            other.fence()
+            one.inquire(other.ima)
 
     def step_messages(self):
         """SIMP-1-2 SIMP-2.2-1 OC-57: a message each way."""
