@@ -87,10 +87,8 @@ def clients_are_diverted_to_another_server(scene):
         with Own(scene, f'[simp]\ndivert = "{other.address}:{other.notification[1]}"\n') as house:
             house.start()
             alice, bob = house.person("alice"), house.person("bob")
-            house.stop()
-            for name in ("hearth.db", "hearth.key"):
-                shutil.copy(f"{house.directory}/{name}", f"{copy}/{name}")
-            house.start()
+            house.run("backup", f"{copy}/hearth.db")
+            shutil.copy(f"{house.directory}/hearth.key", copy)
             other.start()
             sessions = [scene.keep(person.log_in()) for person in (alice, bob)]
             house.process.terminate()

@@ -221,8 +221,8 @@ def a_silent_connection_is_closed(scene):
     silent = [scene.connection(place, header=b"") for place in (scene.house.routing, scene.house.notification)]
     nameless = scene.connection(scene.house.notification)
     for connection in silent:
-        connection.wait_closed(20)
-    nameless.wait_closed(40)
+        connection.wait_closed()
+    nameless.wait_closed()
 
 
 @check("OC-59 SIMP-1-4")

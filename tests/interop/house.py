@@ -65,8 +65,10 @@ class House:
         self.process = None
 
     def command(self, *arguments, **options):
-        """Runs `hearth` with that configuration and returns the completed process."""
-        line = [self.binary, "--config", self.config, *arguments]
+        """Runs `hearth` with the house's configuration and returns the completed process."""
+        # `init` makes the configuration; it may not be told of another.
+        named = [] if arguments[0] == "init" else ["--config", self.config]
+        line = [self.binary, *named, *arguments]
         options = {"capture_output": True, "text": True, "timeout": PATIENCE, "stdin": subprocess.DEVNULL, **options}
         if "input" in options:
             del options["stdin"]

@@ -15,7 +15,7 @@ import time
 from simp_wire import FOOTER, HEADER, ONE_WAY, StreamError, StreamReader, encode, fault, reply_fault
 
 # Longer than any of the server's own limits, seconds: only a hung server meets it.
-PATIENCE = 45
+PATIENCE = 90
 
 
 class Closed(Exception):
