@@ -197,17 +197,27 @@ impl Hub {
         }
         let expires = now.date + Duration::from_millis((*millis).max(0) as u64);
         let outbound = Outbound { presentity, token: token.to_string(), expires, automatic: false };
+        // Leases that have run out are forgotten here, so that the list can't grow for ever.
+        account.watching.retain(|w| w.automatic || w.expires > now.date);
+        // News is let in from now on: the other side does not wait for our disk.
+        account.watching.push(Watching::kept(outbound.clone()));
         account.unsettled += 1;
         let write = Write::PutOutbound { account: account.id, outbound: outbound.clone() };
         self.write(write, Then::Remembered { key, origin, outbound, answer });
     }
 
-    /// It is remembered.
-    pub(super) fn remembered(&mut self, now: Now, key: AccountKey, outbound: Outbound) {
+    /// It could not be written down: it is not kept here, and ended there.
+    pub(super) fn not_remembered(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        outbound: Outbound,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        // Leases that have run out are forgotten here, so that the list can't grow for ever.
-        account.watching.retain(|w| w.automatic || w.expires > now.date);
-        account.watching.push(Watching::kept(outbound));
+        account.watching.retain(|w| w.token != outbound.token || w.presentity != outbound.presentity);
+        let watcher = account.address.clone();
+        self.end_foreign(now, watcher, outbound.presentity, outbound.token, out);
     }
 
     /// A user's own subscription has ended: by him (with its token) or by the presentity's side.

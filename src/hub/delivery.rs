@@ -132,12 +132,13 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let (Request::Change(report) | Request::End(report)) = &envelope.request else { return };
-        let Some(account) = self.accounts.get_mut(key) else { return };
         let own = self.domains.contains(report.presentity.domain());
+        let asking = !own && self.is_asking(&envelope.to, &report.presentity);
+        let Some(account) = self.accounts.get_mut(key) else { return };
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
-            } else if !own && !self.open && !account.watches(&report.presentity, now) {
+            } else if !own && !self.open && !asking && !account.watches(&report.presentity, now) {
                 Some(Refusal::NotSubscribed)
             } else if account.endpoints.is_empty() {
                 Some(Refusal::NoListeners)
@@ -159,6 +160,17 @@ impl Hub {
             }
             None => self.fan_out(now, origin, key, envelope, out),
         }
+    }
+
+    /// Has he asked to watch, and not heard yet? The first news may come before the answer: they travel on
+    /// two connections.
+    fn is_asking(&self, watcher: &Address, presentity: &Address) -> bool {
+        let Some(queue) = self.remotes.get(presentity.domain()) else { return false };
+        queue.iter().filter_map(|tx| self.transactions.get(tx)).any(|transaction| {
+            transaction.kind == Kind::Subscribe
+                && transaction.to == *presentity
+                && transaction.from == *watcher
+        })
     }
 
     /// To every live endpoint; the caller has seen that there is one.

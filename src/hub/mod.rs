@@ -457,11 +457,12 @@ impl Hub {
                     None => self.own_reply(now, key, origin, Kind::Own, None, outcome, out),
                 }
             }
-            Then::Remembered { key, origin, outbound, answer } => {
-                self.unsettle(key);
-                if outcome == Some(Outcome::Done) {
-                    self.remembered(now, key, outbound);
+            Then::Remembered { key, origin, outbound, mut answer } => {
+                if outcome != Some(Outcome::Done) {
+                    self.not_remembered(now, key, outbound, out);
+                    answer = Answer::refused(Refusal::Resources);
                 }
+                self.unsettle(key);
                 if let Origin::Peer { handle, tag } = origin {
                     out.answer(handle, &tag, Kind::Subscribe, &answer);
                 }

@@ -107,6 +107,11 @@ impl Transactions {
         if slot.generation != id.0 >> SLOT_BITS { None } else { slot.transaction.as_mut() }
     }
 
+    pub fn get(&self, id: TxId) -> Option<&Transaction> {
+        let slot = self.slots.get(slot_of(id))?;
+        if slot.generation != id.0 >> SLOT_BITS { None } else { slot.transaction.as_ref() }
+    }
+
     pub fn close(&mut self, id: TxId) -> Option<Transaction> {
         let index = slot_of(id);
         let slot = self.slots.get_mut(index)?;
@@ -186,5 +191,10 @@ impl Queue {
 
     pub fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// All of them, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = TxId> {
+        self.waiting.iter().map(|(id, _)| *id)
     }
 }
