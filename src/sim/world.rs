@@ -19,7 +19,7 @@ use crate::store::{KeyFile, Store};
 
 use super::chance::Chance;
 use super::client::{Client, ClientId};
-use super::disk::Disk;
+use super::disk::{Disk, Health};
 use super::dns::Dns;
 use super::event::Event;
 use super::host::Host;
@@ -255,12 +255,14 @@ impl World {
         }
     }
 
-    /// Runs until nothing is under way: no octets, no jobs, no commits, and no wake-up due within a
+    /// Runs until nothing is under way: no octets, no jobs, no commits but of a stuck disk, and no wake-up due within a
     /// tenth of a second. False if that is not so within `limit`.
     pub fn settle(&mut self, limit: Duration) -> bool {
         let quiet = |w: &World| {
-            w.events.iter().all(|(&(at, _), e)| {
-                matches!(e, Event::Wake { .. } | Event::Deadline { .. }) && at > w.now + 100
+            w.events.iter().all(|(&(at, _), event)| match event {
+                Event::Wake { .. } | Event::Deadline { .. } => at > w.now + 100,
+                Event::Commit { host, .. } => w.hosts[*host].disk.health == Health::Stuck,
+                _ => false,
             })
         };
         self.run_until(limit, quiet)
