@@ -15,7 +15,7 @@ from house import House
 from peer import Peer
 from stage import CHECKS, Scene, blame
 
-GROUPS = ("streams", "restart", "federation", "messages", "login", "presence", "contact_place")
+GROUPS = ("streams", "restart", "federation", "messages", "login", "presence", "contact_place", "tls")
 PEERS = ("example.net", "spam.example", "mail.spam.example", "partner.example", "hasty.example")
 
 
