@@ -95,8 +95,10 @@ fn closing_without_flush_is_at_once() {
 #[test]
 fn a_reset_is_told_even_while_reading_is_paused() {
     let rig = Rig::plain();
-    let (client, conn) = rig.connect();
+    let (mut client, conn) = rig.connect();
     rig.want(Output::Reading { conn, on: false });
+    rig.order(Order::Write(conn, b"k".to_vec()));
+    client.read_exact(&mut [0; 1]).unwrap();
     SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
     drop(client);
     rig.closed(conn);
@@ -107,13 +109,18 @@ fn paused_octets_wait_in_the_socket_and_come_on_resume() {
     // SIMP-3.6-2, OC-30: a stream that has too much under way is not read.
     let rig = Rig::plain();
     let (mut paused, conn) = rig.connect();
-    rig.want(Output::Reading { conn, on: false });
-    // A second connection shows that the loop has taken the order, and goes on.
     let (mut other, second) = rig.connect();
+    rig.want(Output::Reading { conn, on: false });
+    // What is written after the order shows that the order was taken.
+    rig.order(Order::Write(conn, b"k".to_vec()));
+    paused.read_exact(&mut [0; 1]).unwrap();
     paused.write_all(b"wait").unwrap();
     for _ in 0..3 {
         other.write_all(b"x").unwrap();
-        assert!(matches!(rig.next(), Seen::Bytes { conn, .. } if conn == second));
+        match rig.next() {
+            Seen::Bytes { conn, data } => assert_eq!((conn, data), (second, b"x".to_vec())),
+            other => panic!("{other:?}"),
+        }
     }
     rig.want(Output::Reading { conn, on: true });
     match rig.next() {

@@ -129,20 +129,59 @@ fn octets_go_both_ways_and_the_protocol_is_chosen() {
     }
 }
 
+fn older_client_config(files: &Tls, shown: &Tls) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let (chain, key) = pair(shown);
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots(files))
+        .with_client_auth_cert(chain, key)
+        .unwrap()
+}
+
+#[test]
+fn octets_that_come_with_the_end_of_the_handshake_are_news_after_it() {
+    // The peer's last flight and his first octets in one read, where we have nothing to say in
+    // between: TLS 1.2, the session resumed.
+    use crate::server::tls::{Event, Outgoing, Session};
+    let authority = Authority::new();
+    let files = authority.server(&["a.test"]);
+    let keys = Keys::load(Some(&files)).unwrap();
+    let config = Arc::new(older_client_config(&files, &files));
+    for kind in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut client = ClientConnection::new(config.clone(), name).unwrap();
+        let mut server = Session::accept(keys.server.clone().unwrap()).unwrap();
+        client.writer().write_all(b"hello").unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            let mut flight = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut flight).unwrap();
+            }
+            let mut out = Outgoing::default();
+            let mut sink = |event: Event<'_>| seen.push(format!("{event:?}"));
+            server.receive(&mut flight, &mut out, &keys.trust, &mut sink).unwrap();
+            let mut back = out.filled();
+            while !back.is_empty() {
+                client.read_tls(&mut back).unwrap();
+                client.process_new_packets().unwrap();
+            }
+        }
+        assert_eq!(client.handshake_kind(), Some(kind));
+        assert!(seen[0].starts_with("Secured") && seen[0].contains("a.test"), "{seen:?}");
+        assert!(seen[1].starts_with("Data"), "{seen:?}");
+    }
+}
+
 #[test]
 fn older_tls_works_too() {
     let authority = Authority::new();
     let files = authority.server(&["a.test"]);
     let rig = rig(&files);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let shown = authority.sign("b", &["b.test"], &[ExtendedKeyUsagePurpose::ServerAuth]);
-    let (chain, key) = pair(&shown);
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_root_certificates(roots(&files))
-        .with_client_auth_cert(chain, key)
-        .unwrap();
+    let config = older_client_config(&files, &shown);
     let (mut client, _) = connect(&rig, config, "a.test");
     rig.order(Order::Echo(true));
     client.write_all(b"hello").unwrap();
