@@ -13,7 +13,7 @@
 //! | 3.4 signed commands | | not: 1.0 has no format for them |
 //! | 3.5 streams | [`framer`], [`mod@write`] | done |
 //! | 3.6 requests and replies | [`command`], `conn` | done |
-//! | 3.7, 3.8 profiles, access control | `adapter`, `acl` | done |
+//! | 3.7, 3.8 profiles, access control | `adapter`, [`hub::acl`](crate::hub::acl) | done |
 //! | 4.2 types, well-formedness | [`command`] | done |
 //! | 5 to 10 requests, notifications, login | [`command`], `adapter` | done |
 //! | 11 unrecognized requests | [`command`] | done |

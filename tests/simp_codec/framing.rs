@@ -246,7 +246,7 @@ fn sizes() {
 
 #[test]
 fn hostile_input_is_not_searched_again_and_again() {
-    // OC-30: were the cost the square of the size, this would take an hour
+    // OC-30: were the cost the square of the size, this would take many minutes
     for unit in ["<![CDATA[</properties>]]>", "<!---->", "<?a?>", "!?<", "</properties", " ", "]", "-", "<x>"]
     {
         let body = unit.repeat((limits::COMMAND - 200) / unit.len());
