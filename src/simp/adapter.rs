@@ -106,11 +106,6 @@ fn presence(report: &Report) -> Option<SimpPresence<'_>> {
 
 /// Writes a request of the hub's to a notification connection or a link.
 pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
-    let (Some(to), Some(from)) = (Ima::parse(envelope.to.as_str()), Ima::parse(envelope.from.as_str()))
-    else {
-        return;
-    };
-    let parties = Parties { to, from };
     if let Some(native) = envelope.native.as_ref().filter(|native| native.family == FAMILY) {
         match &envelope.request {
             Request::Message(Message { note: Some(note), .. }) => {
@@ -122,6 +117,11 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
         }
         return;
     }
+    let (Some(to), Some(from)) = (Ima::parse(envelope.to.as_str()), Ima::parse(envelope.from.as_str()))
+    else {
+        return;
+    };
+    let parties = Parties { to, from };
     match &envelope.request {
         Request::Message(message) => send(out, tx, parties, message),
         Request::Fetch => write::fetch(out, tx.0, &parties),
