@@ -89,10 +89,15 @@ impl House {
     }
 
     pub fn made(domain: &str, dns: SocketAddr) -> House {
+        House::made_with(domain, dns, &[])
+    }
+
+    /// The same with more options of `init`.
+    pub fn made_with(domain: &str, dns: SocketAddr, more: &[&str]) -> House {
         let (dir, ip) = (tempfile::tempdir().unwrap(), own_address());
         let (bind, ask) = (ip.to_string(), dns.to_string());
         let args = ["init", "--domain", domain, "--bind", &bind, "--dns", &ask];
-        let said = hearth_in(dir.path(), &args, "").ok();
+        let said = hearth_in(dir.path(), &[&args, more].concat(), "").ok();
         House { dir, domain: domain.to_owned(), ip, dns, said }
     }
 

@@ -150,6 +150,37 @@ fn two_domains_configured_by_init_alone_talk_to_each_other() {
 }
 
 #[test]
+fn two_domains_that_insist_on_certificates_talk_on_tls() {
+    let zone = dns::later();
+    let made = |domain| House::made_with(domain, zone.address(), &["--dev"]);
+    let (a, b) = (made("a.test"), made("b.test"));
+    for (house, other) in [(&a, &b), (&b, &a)] {
+        let file = house.path("hearth.toml");
+        let ca = format!("\nca = {:?}\n", other.path("fullchain.pem"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replacen("\nkey = \"privkey.pem\"\n", &format!("\nkey = \"privkey.pem\"{ca}"), 1);
+        std::fs::write(&file, text.replacen("# require = \"medium\"", "require = \"strong\"", 1)).unwrap();
+    }
+    // The records of TLS are printed behind ';': they are for certificates that others trust, and these do.
+    zone.publish(&format!("{}{}", a.said, b.said).replace("; _simps", "_simps"));
+    let (alice, bob) = (User::new(&a, "alice"), User::new(&b, "bob"));
+    let (serving_a, serving_b) = (a.serve(), b.serve());
+    let checked = a.run(&["check"]);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let tested = a.run(&["peer", "test", "b.test"]).ok();
+    assert!(tested.contains(&format!("{}:7443", b.ip)), "{tested}");
+    let listening = bob.listen();
+    alice.send("bob@b.test", "in private").ok();
+    assert_eq!(listening.next(), "in private");
+    let server = format!("{}:7443", a.ip);
+    let args = ["send", "--as", "alice", "--server", &server, "--tls", "bob@b.test", "all the way"];
+    a.run_as(&alice.key, &args, "").ok();
+    assert_eq!(listening.next(), "all the way");
+    serving_a.stop();
+    serving_b.stop();
+}
+
+#[test]
 fn a_sender_without_a_configuration_finds_his_server_by_dns() {
     let (a, b) = two_domains();
     let (alice, bob) = (User::new(&a, "alice"), User::new(&b, "bob"));
