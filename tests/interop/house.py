@@ -1,5 +1,6 @@
 """Runs the real `hearth` program for the tests: a domain in a temporary directory on a loopback address."""
 
+import atexit
 import os
 import random
 import shutil
@@ -51,7 +52,7 @@ class Person:
 
 
 class House:
-    """A domain's home server."""
+    """A domain's home server; nothing of it outlives the script."""
 
     def __init__(self, binary, domain, address=None, directory=None):
         self.binary = binary
@@ -63,6 +64,7 @@ class House:
         self.config = os.path.join(self.directory, "hearth.toml")
         self.log = os.path.join(self.directory, "serve.log")
         self.process = None
+        atexit.register(self.remove)
 
     def command(self, *arguments, **options):
         """Runs `hearth` with the house's configuration and returns the completed process."""

@@ -1,5 +1,6 @@
 """A real DNS server for the tests: Debian's dnsmasq, on a loopback address, with the records it is given."""
 
+import atexit
 import getpass
 import os
 import re
@@ -52,6 +53,7 @@ class NameServer:
         self.place = (address or loopback(), PORT)
         self.name = f"{self.place[0]}:{PORT}"
         self._process = None
+        atexit.register(self.stop)
 
     def start(self, options):
         """Starts it with those records."""
@@ -68,7 +70,7 @@ class NameServer:
 
     def stop(self):
         """Ends it."""
-        if self._process:
+        if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
             self._process.stderr.close()

@@ -197,11 +197,19 @@ class Play:
         faults = [wrong for session in self.sessions for wrong in session.connection.faults]
         equal(faults + self.stub.close(), [], "what the servers must not write")
 
-    def close(self):
-        """Removes everything."""
-        for house in self.houses:
-            house.remove()
-        self.dns.stop()
+    def perform(self, name):
+        """One step; the later ones may tell something even if it fails."""
+        title = name.removeprefix("step_").replace("_", "-")
+        try:
+            getattr(self, name)()
+        except Exception as problem:  # told, whatever it is
+            print(f"FAIL {title} {blame(problem)}", flush=True)
+            for house in self.houses:
+                if house.process.poll() is not None:
+                    house.start()
+            return False
+        print(f"ok {title}", flush=True)
+        return True
 
 
 def main():
@@ -213,25 +221,12 @@ def main():
         print("SKIP two_domains: dnsmasq is not installed (apt-get install dnsmasq-base)")
         return 0
     play = Play(os.path.abspath(options.binary))
-    failed = 0
-    try:
-        for name in [name for name in vars(Play) if name.startswith("step_")]:
-            title = name.removeprefix("step_").replace("_", "-")
-            try:
-                getattr(play, name)()
-                print(f"ok {title}", flush=True)
-            except Exception as problem:  # the later steps may still tell something
-                failed += 1
-                print(f"FAIL {title} {blame(problem)}", flush=True)
-                for house in play.houses:
-                    if house.process.poll() is not None:
-                        house.start()
-        return 1 if failed else 0
-    finally:
-        if failed:
-            for house in play.houses:
-                print(f"--- {house.domain}\n{house.tail()}")
-        play.close()
+    steps = [name for name in vars(Play) if name.startswith("step_")]
+    failed = [name for name in steps if not play.perform(name)]
+    if failed:
+        for house in play.houses:
+            print(f"--- {house.domain}\n{house.tail()}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
