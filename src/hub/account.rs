@@ -97,7 +97,7 @@ impl Account {
         account.set_profile(record.profile);
         let told = account.fingerprint_of(record.told_online);
         for inbound in record.watched_by {
-            account.add_lease(inbound, true, told);
+            account.add_lease(Date::default(), inbound, true, told);
         }
         account
     }

@@ -116,12 +116,15 @@ impl Account {
         self.watches.iter().find(|(_, watch)| watch.watcher == *watcher).map(|(at, _)| at)
     }
 
-    /// Adds a lease; the watcher counts as told `told`. True if it is the pair's first.
-    pub fn add_lease(&mut self, inbound: Inbound, durable: bool, told: u64) -> bool {
+    /// Adds a lease. True if it is the pair's first: then the watcher counts as told `told`. One who
+    /// watches already has other endpoints, perhaps, that have yet to hear what this one is told.
+    pub fn add_lease(&mut self, now: Date, inbound: Inbound, durable: bool, told: u64) -> bool {
         let lease = Held { token: inbound.token, expires: inbound.expires, durable, ending: false };
         if let Some(watch) = self.find_watch(&inbound.watcher).and_then(|at| self.watches.get_mut(at)) {
             if watch.telling == Telling::Quiet {
-                watch.told = told;
+                if !watch.is_live(now) {
+                    watch.told = told;
+                }
                 watch.owed = false;
             }
             watch.leases.push(lease);
@@ -234,13 +237,15 @@ impl Hub {
         let watcher = inbound.watcher.clone();
         let token = inbound.token.clone();
         let told = account.fingerprint_of(account.online);
-        let first = account.add_lease(inbound, durable, told);
+        let first = account.add_lease(now.date, inbound, durable, told);
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
         let presentity = account.address.clone();
         let answer = Answer::Granted { report, millis, token: token.into() };
         self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
         if first {
             self.tell(key, News::WatcherCame(&watcher), out);
+        } else {
+            self.mark_dirty(key);
         }
         self.schedule(now, key);
         self.note_told(key);
