@@ -3,7 +3,7 @@
 //! What can be told as a conversation stands in `tests/scripts`, one file for each kind of behaviour
 //! (their language: `hearth::sim::script`); the rest is here. Each conversation is acted out with
 //! several seeds: other latencies, other pieces. `HEARTH_SEEDS=N` asks for more, `HEARTH_SEED=N` for
-//! one in particular, `HEARTH_ONLY=TEXT` for the conversations whose title contains the text.
+//! one in particular (or for those from it on), `HEARTH_ONLY=TEXT` for the conversations whose title contains the text.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -23,7 +23,7 @@ use std::ops::Range;
 pub fn seeds(few: u64) -> Range<u64> {
     let of = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     match of("HEARTH_SEED") {
-        Some(seed) => seed..seed + 1,
+        Some(seed) => seed..seed + of("HEARTH_SEEDS").unwrap_or(1),
         None => 1..1 + of("HEARTH_SEEDS").unwrap_or(few),
     }
 }
