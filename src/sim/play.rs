@@ -8,6 +8,7 @@
 //! | `user ADDRESS [keeps=yes] [watchers=refuse/ask/allow]` | an account with the device key `key-of-LOCAL` and the password `password-of-LOCAL` |
 //! | `operator lock/unlock/delete/unkey ADDRESS`, `operator keeps/watchers ADDRESS VALUE`, `operator deny/allow/forget DOMAIN at HOME` | what an operator changes |
 //! | `crash/start/restart/shutdown HOME` | the process ends at once, begins, both, ends in order |
+//! | `reconfigure HOME SETTING=VALUE…` | a running server's configuration changes (SIGHUP) |
 //! | `part X Y`, `heal`, `cut X Y` | homes, played servers or `clients` can't reach each other; all is well again; connections break |
 //! | `dns DOMAIN nothing/fails/late SPAN` | what the resolvers come to know |
 //! | `disk HOME well/full/broken/stuck` | how a disk does |

@@ -84,6 +84,14 @@ impl Player {
                 let (x, y) = (self.address(x)?, self.address(y)?);
                 self.world.cut(x, y);
             }
+            ["reconfigure", home] => {
+                let home = self.home(home)?;
+                let mut config = (*self.world.host(home).config).clone();
+                for (key, value) in std::mem::take(options) {
+                    set(&mut config, &key, &value)?;
+                }
+                self.world.reconfigure(home, config);
+            }
             ["heal"] => self.world.heal(),
             ["dns", domain, "nothing"] => self.world.dns.set(domain, Err(DnsError::Nothing)),
             ["dns", domain, "fails"] => self.world.dns.set(domain, Err(DnsError::Failed)),

@@ -181,6 +181,18 @@ impl World {
         self.settle_hosts();
     }
 
+    /// Gives a running process another configuration, as SIGHUP does; a later start finds it too.
+    pub fn reconfigure(&mut self, host: HostId, config: Config) {
+        self.note(format!("{} reads its configuration anew", self.hosts[host.0].name));
+        let h = &mut self.hosts[host.0];
+        h.config = Arc::new(config);
+        if let Some(node) = &mut h.node {
+            node.reconfigure(h.config.clone());
+            h.dirty = true;
+        }
+        self.settle_hosts();
+    }
+
     /// Ends the process at once: what was not committed is lost, its connections break.
     pub fn crash(&mut self, host: HostId) {
         self.note(format!("{} crashes", self.hosts[host.0].name));

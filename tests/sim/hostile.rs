@@ -119,6 +119,29 @@ fn a_reader_who_never_reads_is_cut_and_the_others_go_on() {
     }
 }
 
+// OC-53
+#[test]
+fn a_write_that_makes_no_progress_ends_the_connection() {
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        world.set_reading(bob, false);
+        // More than the sockets' buffers hold, and less than the server keeps for a slow reader.
+        let body = "x".repeat(50_000);
+        for _ in 0..4 {
+            world.request(alice, &message("bob@a.test", "alice@a.test", &body));
+        }
+        world.run_for(Duration::from_secs(20));
+        assert_eq!(world.status(home).endpoints, 2);
+        world.run_for(Duration::from_secs(40));
+        let status = world.status(home);
+        assert_eq!((status.endpoints, status.users_online), (1, 1), "{status:?}");
+        let errors = world.peek(alice).inbox.iter().filter(|(_, o)| o.action() == "error").count();
+        assert_eq!(errors, 4);
+    }
+}
+
 // OC-30
 #[test]
 fn requests_in_flight_are_bounded_by_not_reading_on() {
