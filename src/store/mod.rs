@@ -24,6 +24,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use subtle::ConstantTimeEq;
 
@@ -261,6 +262,8 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Trouble> {
 fn prepare(conn: &Connection) -> Result<(), Trouble> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A statement is planned once, not anew for each value that is bound to it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     // A database is data: nothing in its schema may call functions with side effects.
     conn.pragma_update(None, "trusted_schema", false)?;

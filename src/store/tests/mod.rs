@@ -463,6 +463,20 @@ fn outcomes_of_a_batch_stand_in_the_order_of_its_writes() {
 }
 
 #[test]
+fn a_statement_is_planned_once() {
+    let (store, alice) = with_alice();
+    let sql = "SELECT name, value FROM profile WHERE account = ?1 ORDER BY position";
+    let statement = store.conn.prepare_cached(sql).unwrap();
+    statement.reset_status(rusqlite::StatementStatus::RePrepare);
+    drop(statement);
+    for account in 0..5 {
+        let mut statement = store.conn.prepare_cached(sql).unwrap();
+        let _ = statement.exists([alice.0 + account]).unwrap();
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
+}
+
+#[test]
 fn no_question_of_the_loop_scans_a_table() {
     // A million accounts must cost a look-up no more than ten do.
     let (store, _) = with_alice();
