@@ -78,6 +78,14 @@ def presence_requests_go_abroad(scene):
         equal(peer.expect(action, to=bob)["from"], alice.ima)
 
 
+@check("SIMP-5.2-3 SIMP-5.3-5")
+def an_answer_about_somebody_else_is_no_answer(scene):
+    alice, bob, peer = scene.enter("alice"), abroad(), scene.peers["example.net"]
+    peer.rules[bob] = lambda command: {**describe(command), "regarding": "other@example.net"}
+    refused(alice.fetch, bob)
+    refused(alice.subscribe, bob)
+
+
 @check("SIMP-1-4 SIMP-1-5 OC-06")
 def a_domain_that_cannot_be_reached_is_a_failure(scene):
     alice = scene.enter("alice")

@@ -103,6 +103,14 @@ def ill_formed_messages_are_refused(scene):
     bob.nothing("send")
 
 
+@check("OC-28 SIMP-4.2.2-2")
+def mistyped_values_do_not_end_a_session(scene):
+    alice = scene.enter("alice")
+    for _ in range(25):
+        refused(alice.send, "bob at home", "hello")
+    alice.send(alice.ima, "still here")
+
+
 @check("OC-02 SIMP-3.4-3")
 def the_sender_is_who_logged_in(scene):
     alice, bob, carol = scene.enter("alice"), scene.enter("bob"), scene.person("carol")

@@ -1,5 +1,6 @@
 """Checks of the end of a server and its next start: what its clients are told, and what stays."""
 
+import os
 import shutil
 import tempfile
 
@@ -33,6 +34,16 @@ def an_orderly_end_closes_the_streams(scene):
         session = scene.keep(house.person("alice").log_in())
         assert house.stop() == 0, "the exit status"
         closed_in_order(session.connection)
+
+
+@check("SIMP-3.7-1")
+def after_an_orderly_end_the_database_is_one_file(scene):
+    with Own(scene) as house:
+        house.start()
+        house.person("alice").log_in().close()
+        house.stop()
+        left = [name for name in os.listdir(house.directory) if name.startswith("hearth.db-")]
+        equal(left, [], "what an operator who copies hearth.db would leave behind")
 
 
 @check("SIMP-3.7-1 SIMP-15-3 SIMP-5.3-3 SIMP-6.3-3")

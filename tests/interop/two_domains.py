@@ -14,7 +14,8 @@ from checks_messages import AWKWARD
 from house import ROUTING_PORT, House, loopback
 from name_server import NameServer, from_zone, program
 from peer import Peer
-from simp_client import PATIENCE, Routing
+from simp_client import PATIENCE, Routing, okay, silent, stock_answers
+from simp_wire import encode
 from stage import blame, equal, refused
 
 OPERATIONS = "send fetch subscribe unsubscribe change end"
@@ -81,6 +82,27 @@ class Play:
             self.alice.message(self.bob.ima, str(number))
         for number in range(100):
             self.bob.expect("send", body=str(number))
+
+    def step_what_grows_by_escapes_hurts_nobody(self):
+        """OC-30: a value of 60,000 ampersands, short as it comes, is no reason to lose the link of two domains."""
+        self.bob.connection.answer = silent
+        others = [self.alice.message(self.bob.ima, f"beside {number}") for number in range(5)]
+        messages = [self.bob.expect("send", body=f"beside {number}") for number in range(5)]
+        sender = self.people["alice"].log_in()
+        self.sessions.append(sender)
+        command = {"action": "send", "to": self.bob.ima, "from": sender.ima, "type": "text/plain"}
+        pending = sender.connection.await_reply(command, "grows")
+        cdata = b'<entry key="body"><![CDATA[' + b"&" * 60_000 + b"]]></entry></properties>"
+        sender.connection.raw(encode({**command, "request": "grows"}).replace(b"</properties>", cdata))
+        self.bob.connection.answer = stock_answers
+        sender.fence()  # the large one is on its way, or refused
+        self.alice.inquire(self.bob.ima)
+        for message in messages:
+            message.respond(okay())
+        for other in others:
+            equal(other.reply()["action"], "okay", "a message beside the large one")
+        pending.reply()  # delivered or refused, as long as it is told
+        sender.connection.close()
 
     def step_a_domain_with_an_address_record_only(self):
         """OC-06: the default port at the domain's own address; and it may speak for itself."""
