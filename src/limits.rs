@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// One SIMP command as XML, octets; over it the connection is closed (OC-30). Twice the largest
 /// value plus room for its escapes.
 pub const COMMAND: usize = 128 * 1024;
+/// What is passed on of a command, as it is written: the next server takes no more than [`COMMAND`], and
+/// escapes may have made it longer than it came.
+pub const RELAYED: usize = COMMAND - 1024;
 /// A command before its connection has shown who it is (OC-30): enough for `login` and `connect`.
 pub const COMMAND_UNPROVEN: usize = 8 * 1024;
 /// Entries of one properties object (OC-30).

@@ -25,8 +25,14 @@ use crate::clock::Now;
 use crate::limits;
 
 /// An answer of the kind that the question asks for: another home server may say anything.
-fn fitting(kind: Kind, answer: Answer<'_>) -> Answer<'_> {
+fn fitting<'a>(kind: Kind, to: &Address, answer: Answer<'a>) -> Answer<'a> {
     match (kind, answer) {
+        // The presence of somebody else than was asked about.
+        (Kind::Fetch | Kind::Subscribe, Answer::Described(report) | Answer::Granted { report, .. })
+            if report.presentity != *to =>
+        {
+            Answer::refused(Refusal::NoAnswer)
+        }
         (_, answer @ Answer::Refused { .. })
         | (Kind::Fetch, answer @ Answer::Described(_))
         | (Kind::Subscribe, answer @ Answer::Granted { .. }) => answer,
@@ -324,7 +330,7 @@ impl Hub {
             }
         }
         if let Some(transaction) = self.transactions.close(tx) {
-            let answer = fitting(transaction.kind, answer);
+            let answer = fitting(transaction.kind, &transaction.to, answer);
             self.finish(now, transaction, answer, out);
         }
     }

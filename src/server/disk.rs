@@ -66,12 +66,13 @@ impl Writer {
 /// The thread that reads.
 #[derive(Debug)]
 pub(super) struct Reader {
-    questions: SyncSender<(JobId, Read)>,
+    questions: Option<SyncSender<(JobId, Read)>>,
     answers: Answers,
+    finished: Receiver<()>,
 }
 
 impl Reader {
-    /// Starts it. It ends when this is dropped.
+    /// Starts it.
     ///
     /// # Errors
     /// There is no thread to be had.
@@ -81,18 +82,29 @@ impl Reader {
     ) -> io::Result<Reader> {
         let (questions, inbox) = mpsc::sync_channel::<(JobId, Read)>(READS);
         let replies = answers.clone();
+        let (done, finished) = mpsc::channel();
         thread::Builder::new().name("reader".to_owned()).spawn(move || {
+            // Dropped with everything that `read` owns.
+            let _done: Sender<()> = done;
             for (job, question) in inbox {
                 replies.send(Answer::Done(job, JobResult::Read(read(&question))));
             }
+            drop(read);
         })?;
-        Ok(Reader { questions, answers })
+        Ok(Reader { questions: Some(questions), answers, finished })
     }
 
     /// Asks; the answer comes as `Done`, at once if too many wait.
     pub(super) fn ask(&self, job: JobId, question: Read) {
-        if self.questions.try_send((job, question)).is_err() {
+        let asked = self.questions.as_ref().is_some_and(|q| q.try_send((job, question)).is_ok());
+        if !asked {
             self.answers.send(Answer::Done(job, JobResult::Overloaded));
         }
+    }
+
+    /// Waits until its connection to the database is closed, but not for ever.
+    pub(super) fn finish(&mut self, patience: Duration) {
+        self.questions = None;
+        let _ = self.finished.recv_timeout(patience);
     }
 }

@@ -296,6 +296,8 @@ impl Work for Helpers {
 impl Drop for Helpers {
     fn drop(&mut self) {
         let patience: Duration = limits::SHUTDOWN;
+        // The writer's connection is the last to be closed, and leaves the whole database in one file.
+        self.reader.finish(patience);
         if !self.writer.finish(patience) {
             log::error!("the disk did not take the last changes in time");
         }

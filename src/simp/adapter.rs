@@ -210,6 +210,7 @@ pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
             Answer::Refused { refusal: refusal(message), words: Some(cut(message).into()) }
         }
         Reply::Describe { presence, subscription } => match (report(presence, hub), subscription) {
+            (Some(_), Some(granted)) if granted.duration <= 0 => Answer::refused(Refusal::Communications),
             (Some(report), Some(granted)) => {
                 Answer::Granted { report, millis: granted.duration, token: granted.opaque.into() }
             }
@@ -220,7 +221,11 @@ pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
     }
 }
 
+/// None also for a description that would be too long to pass on.
 fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
+    if write::escaped_len(presence.message) > limits::VALUE {
+        return None;
+    }
     let online = presence.status == State::Online;
     Some(Report {
         presentity: hub.locate(presence.regarding.as_str()).ok()?,

@@ -16,7 +16,7 @@ use super::adapter;
 use super::command::{Challenge, Command, Reply, Request};
 use super::entrance;
 use super::framer::{BadStream, Step};
-use super::object::{BadObject, Concerns, Malformed, Object, Scratch};
+use super::object::{BadObject, Concerns, Fault, Malformed, Object, Scratch};
 use super::requests::{on_notification, on_routing};
 use super::write;
 use crate::clock::Now;
@@ -232,7 +232,10 @@ fn on_malformed(core: &mut Core, now: Now, id: ConnId, malformed: Malformed<'_>)
         Concerns::Nobody => {}
     }
     let Some(conn) = core.io.conns.get_mut(id) else { return };
-    conn.malformed += 1;
+    // A value that a person mistyped is no sign of a broken or hostile program.
+    if !matches!(malformed.fault, Fault::Value(_) | Fault::Missing(_)) {
+        conn.malformed += 1;
+    }
     let first = conn.notification && matches!(conn.role, Role::Fresh);
     if conn.malformed >= limits::MALFORMED || first {
         core.counters.connections_cut += 1;

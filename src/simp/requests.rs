@@ -22,6 +22,7 @@ use crate::node::{Core, Purpose, Role, handle_of, tag};
 use crate::store::record::Entries;
 
 const NOT_VERIFIED: &str = "originator is not verified";
+const TOO_LARGE: &str = "too large";
 pub(super) const TOO_MANY: &str = "too many requests";
 
 /// Domains that one routing connection may ask us to look up.
@@ -165,6 +166,10 @@ fn ask(
     let Some(request) = request else { return error(core, id, name, MALFORMED) };
     let mut octets = std::mem::take(&mut core.native);
     let native = relayed.then(|| adapter::native(&mut octets, &object));
+    if native.as_ref().is_some_and(|native| native.octets.len() > limits::RELAYED) {
+        core.native = octets;
+        return error(core, id, name, TOO_LARGE);
+    }
     if let Some(conn) = core.io.conns.get_mut(id) {
         conn.waiting += 1;
     }
@@ -205,8 +210,9 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
         Request::SetProfile(entries) => {
             let profile: Entries = entries.iter().map(|e| (e.key.to_owned(), e.value.to_owned())).collect();
             let size: usize = profile.iter().map(|(key, value)| key.len() + value.len()).sum();
-            if size > limits::PROFILE {
-                return error(core, id, name, "too large");
+            let message = entries.find("message").unwrap_or_default();
+            if size > limits::PROFILE || write::escaped_len(message) > limits::VALUE || !fits(&profile) {
+                return error(core, id, name, TOO_LARGE);
             }
             // The scratch in use holds this very command.
             let mut scratch = Scratch::new();
@@ -220,8 +226,8 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
         }
         Request::SetAcl(entries) => {
             let acl: Entries = entries.iter().map(|e| (e.key.to_owned(), e.value.to_owned())).collect();
-            if acl.len() > limits::ACL_ENTRIES {
-                return error(core, id, name, "too large");
+            if acl.len() > limits::ACL_ENTRIES || !fits(&acl) {
+                return error(core, id, name, TOO_LARGE);
             }
             waits(core, id);
             core.hub.set_acl(now, origin, key, acl, &mut core.io);
@@ -235,6 +241,13 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
         },
         _ => error(core, id, name, NOT_HERE),
     }
+}
+
+/// Can it be given back in one command?
+fn fits(entries: &Entries) -> bool {
+    let mut out = Vec::new();
+    write::entries(&mut out, pairs(entries));
+    out.len() <= limits::RELAYED
 }
 
 fn waits(core: &mut Core, id: ConnId) {

@@ -290,6 +290,16 @@ fn digits(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Character data. CR is written as a reference, since a raw one reads as LF; `>` because of `]]>`.
+/// How many octets a value has when it is written.
+pub fn escaped_len(value: &str) -> usize {
+    let longer = |b| match b {
+        b'&' | b'\r' => 4,
+        b'<' | b'>' => 3,
+        _ => 0,
+    };
+    value.len() + value.bytes().map(longer).sum::<usize>()
+}
+
 fn text(out: &mut Vec<u8>, value: &str) {
     escaped(out, value, |b| match b {
         b'&' => Some("&amp;"),
