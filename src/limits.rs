@@ -83,6 +83,9 @@ pub const LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Pauses before an unanswered notification is tried again: with the time given to answer, three tries within
 /// five minutes (OC-43).
 pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(150)];
+/// A connection that was found not to speak for a domain is not looked into again for so long: DNS may
+/// have failed for a moment, or be changed.
+pub const DISTRUST: Duration = Duration::from_secs(30);
 /// To find a peer by DNS.
 pub const RESOLVE: Duration = Duration::from_secs(10);
 /// To connect to a peer, over all its addresses (OC-06).

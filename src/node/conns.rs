@@ -39,9 +39,9 @@ pub(crate) enum Role {
     Ending,
 }
 
-/// The domains that a routing connection was found to speak for, or not.
+/// The domains that a routing connection was found to speak for, or not, and until when that holds.
 #[derive(Debug, Default)]
-pub(crate) struct Vouched(pub Vec<(Arc<str>, bool)>);
+pub(crate) struct Vouched(pub Vec<(Arc<str>, bool, Tick)>);
 
 /// Tokens that refill with time.
 #[derive(Debug, Clone, Copy)]

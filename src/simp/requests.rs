@@ -92,7 +92,7 @@ pub(super) fn on_routing(
         error(core, id, name, MALFORMED);
         return Next::Go;
     };
-    match may_speak(core, id, &from, matches!(request, Request::Inquire(_))) {
+    match may_speak(core, now, id, &from, matches!(request, Request::Inquire(_))) {
         Verdict::Yes => {}
         Verdict::No => {
             error(core, id, name, NOT_VERIFIED);
@@ -271,7 +271,7 @@ enum Verdict {
 /// The same rule for every protocol (design 7): a certificate that names the domain, an address set by
 /// hand, or, if that is enough, an address that the domain's own DNS publishes. Nobody speaks for our
 /// own users here (OC-01).
-fn may_speak(core: &mut Core, id: ConnId, from: &Address, inquiry: bool) -> Verdict {
+fn may_speak(core: &mut Core, now: Now, id: ConnId, from: &Address, inquiry: bool) -> Verdict {
     let domain = from.domain();
     let config = &core.io.config;
     if core.hub.domains().contains(domain) || !core.io.links.admits(domain, &config.federation) {
@@ -287,15 +287,22 @@ fn may_speak(core: &mut Core, id: ConnId, from: &Address, inquiry: bool) -> Verd
     }
     let Some(conn) = core.io.conns.get_mut(id) else { return Verdict::No };
     let Role::Routing(vouched) = &mut conn.role else { return Verdict::No };
-    if let Some((_, yes)) = vouched.0.iter().find(|(known, _)| **known == *domain) {
-        return if *yes { Verdict::Yes } else { Verdict::No };
+    let known = vouched.0.iter().enumerate().find(|(_, (known, ..))| **known == *domain);
+    if let Some((at, (_, yes, until))) = known {
+        if *yes {
+            return Verdict::Yes;
+        }
+        if now.tick < *until {
+            return Verdict::No;
+        }
+        vouched.0.swap_remove(at);
     }
     let Ok(asked) = Domain::parse(domain) else { return Verdict::No };
     let named = conn.tls.as_ref().is_some_and(|names| names.iter().any(|name| name == domain))
         || route::named_by_hand(&config.peers, &asked, conn.peer.ip());
     if named || config.federation.require == Strength::Strong || vouched.0.len() >= VOUCHED {
         if vouched.0.len() < VOUCHED {
-            vouched.0.push((domain.into(), named));
+            vouched.0.push((domain.into(), named, now.tick + limits::DISTRUST));
         }
         return if named { Verdict::Yes } else { Verdict::No };
     }
@@ -310,7 +317,8 @@ pub(crate) fn vouched(core: &mut Core, now: Now, id: ConnId, domain: Arc<str>, d
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let ip = conn.peer.ip();
     if let Role::Routing(vouched) = &mut conn.role {
-        vouched.0.push((domain, dns.is_some_and(|published| route::publishes(&published, ip))));
+        let yes = dns.is_some_and(|published| route::publishes(&published, ip));
+        vouched.0.push((domain, yes, now.tick + limits::DISTRUST));
     }
     conn.blocked = false;
     resume(core, now, id);
