@@ -95,6 +95,11 @@ impl Player {
             ["heal"] => self.world.heal(),
             ["dns", domain, "nothing"] => self.world.dns.set(domain, Err(DnsError::Nothing)),
             ["dns", domain, "fails"] => self.world.dns.set(domain, Err(DnsError::Failed)),
+            ["dns", domain, "is", ip] => {
+                let ip = ip.parse().map_err(|_| "no IP")?;
+                self.world.dns.set(domain, Err(DnsError::Nothing));
+                self.world.dns.publish(domain, Service::Simp, ip, ROUTING);
+            }
             ["dns", domain, "late", delay] => {
                 self.world.dns.slow(domain, ahead(delay)?.as_millis() as u64);
             }
