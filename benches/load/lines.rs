@@ -10,9 +10,10 @@ use crate::Failure;
 use crate::engine::{Conn, Load, Replies, Wire};
 use crate::proc::{self, Process};
 
-/// Lines with bodies of a fixed size.
+/// Lines of fixed sizes.
 pub struct Lines {
     body: Vec<u8>,
+    reply: Vec<u8>,
 }
 
 impl Wire for Lines {
@@ -28,6 +29,7 @@ impl Wire for Lines {
         for end in memchr_iter(b'\n', input) {
             out.extend_from_slice(b"okay ");
             out.extend_from_slice(&input[start + 5..start + 15]);
+            out.extend_from_slice(&self.reply);
             out.push(b'\n');
             start = end + 1;
         }
@@ -55,11 +57,12 @@ pub fn push_id(id: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits);
 }
 
-/// Starts a relay and the pairs to load it with: lines with bodies of `body` octets.
+/// Starts a relay and the pairs to load it with: lines with bodies of `body` octets, and replies with
+/// `reply` octets beyond the number.
 ///
 /// # Errors
 /// If the relay does not start.
-pub fn start(pairs: usize, body: usize) -> Result<(Process, Load<Lines>), Failure> {
+pub fn start(pairs: usize, body: usize, reply: usize) -> Result<(Process, Load<Lines>), Failure> {
     let mut command = proc::on_core(proc::SERVER_CORE, &std::env::current_exe()?);
     command.args(["relay", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut process = Process::start(command)?;
@@ -72,5 +75,5 @@ pub fn start(pairs: usize, body: usize) -> Result<(Process, Load<Lines>), Failur
         let receiver = Conn::new(TcpStream::connect(address)?, Vec::new())?;
         connected.push((sender, receiver));
     }
-    Ok((process, Load::new(Lines { body: vec![b'x'; body] }, connected)?))
+    Ok((process, Load::new(Lines { body: vec![b'x'; body], reply: vec![b'x'; reply] }, connected)?))
 }

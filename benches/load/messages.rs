@@ -18,6 +18,10 @@ use crate::{Bench, Failure, lines};
 
 /// Octets of a message's body.
 const BODY: usize = 64;
+/// What SIMP puts around a body, octets.
+const ENVELOPE: usize = 240;
+/// And a reply's octets beyond its number.
+const REPLY: usize = 120;
 /// Messages under way in each pair: the two loads.
 const WINDOWS: [u64; 2] = [1, 16];
 
@@ -73,23 +77,30 @@ pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
     house.populate(users(bench.pairs), true)?;
     let server = house.serve(None)?;
     let mut messages = connect(bench.pairs, &house, &house)?;
-    let (relay, mut plain) = lines::start(bench.pairs, BODY)?;
+    let (relay, mut plain) = lines::start(bench.pairs, BODY, 0)?;
+    // As many octets as SIMP takes to say the same.
+    let (wide_relay, mut wide) = lines::start(bench.pairs, BODY + ENVELOPE, REPLY)?;
     let federation = Federation::start(bench)?;
     let mut federated = connect(bench.pairs, &federation.here, &federation.there)?;
     let both = [&federation.processes[0], &federation.processes[1]];
     for (window, times) in WINDOWS.into_iter().zip([2.5, 1.1]) {
         let operations = bench.operations * if window == 1 { 1 } else { 4 };
-        let (mut b, mut own, mut far) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut b, mut w, mut own, mut far) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..bench.rounds {
             b.push(cost(&[&relay], &mut plain, operations, window)?);
+            w.push(cost(&[&wide_relay], &mut wide, operations, window)?);
             own.push(cost(&[&server], &mut messages, operations, window)?);
             far.push(cost(&both, &mut federated, operations / 2, window)?);
         }
-        let (b, own, far) = (median(&b), median(&own), median(&far));
+        let (b, w, own, far) = (median(&b), median(&w), median(&own), median(&far));
         if window == 1 {
             bench.yardstick.set(b);
         }
         report.figure(&format!("bare relay, {window} in flight per pair"), format!("{b:.2} µs (B)"));
+        report.figure(
+            &format!("the same with lines as long as SIMP's, {window} in flight"),
+            format!("{w:.2} µs = {:.2} B", w / b),
+        );
         report.against(
             &format!("message, {window} in flight per pair"),
             format!("{own:.2} µs = {:.2} B", own / b),
