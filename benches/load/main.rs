@@ -80,6 +80,9 @@ struct Arguments {
     /// Pairs of users who write to each other.
     #[arg(long, default_value_t = 100)]
     pairs: usize,
+    /// Messages under way in each pair: the loads to measure.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    windows: Vec<u64>,
     /// Watchers of one user.
     #[arg(long, default_value_t = 1000)]
     watchers: usize,
@@ -102,6 +105,8 @@ pub struct Bench {
     pub operations: u64,
     /// Pairs of users.
     pub pairs: usize,
+    /// Messages under way in each pair: the loads to measure.
+    pub windows: Vec<u64>,
     /// Watchers of one user.
     pub watchers: usize,
     /// Idle connections.
@@ -185,6 +190,7 @@ fn run() -> Result<bool, Failure> {
         rounds: arguments.rounds.max(1),
         operations: arguments.operations,
         pairs: arguments.pairs,
+        windows: arguments.windows,
         watchers: arguments.watchers,
         idle: arguments.idle,
         accounts: arguments.accounts,

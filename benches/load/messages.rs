@@ -22,8 +22,6 @@ const BODY: usize = 64;
 const ENVELOPE: usize = 240;
 /// And a reply's octets beyond its number.
 const REPLY: usize = 120;
-/// Messages under way in each pair: the two loads.
-const WINDOWS: [u64; 2] = [1, 16];
 
 /// The names of a pair's users, before the `@`.
 pub fn pair(index: usize) -> (String, String) {
@@ -83,7 +81,8 @@ pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
     let federation = Federation::start(bench)?;
     let mut federated = connect(bench.pairs, &federation.here, &federation.there)?;
     let both = [&federation.processes[0], &federation.processes[1]];
-    for (window, times) in WINDOWS.into_iter().zip([2.5, 1.1]) {
+    for window in bench.windows.iter().copied() {
+        let times = if window == 1 { 2.5 } else { 1.1 };
         let operations = bench.operations * if window == 1 { 1 } else { 4 };
         let (mut b, mut w, mut own, mut far) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..bench.rounds {
@@ -146,7 +145,7 @@ pub fn counted(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     let shim = bench.shim()?;
     let _server = house.serve(Some(shim))?;
     let mut messages = connect(bench.pairs, &house, &house)?;
-    for window in WINDOWS {
+    for window in bench.windows.iter().copied() {
         let operations = bench.operations / 4;
         messages.run(operations, window, None)?;
         let before = shim.counts()?;

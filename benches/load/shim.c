@@ -31,8 +31,8 @@ __attribute__((constructor)) static void start(void) {
 
 static void count(int word) { __atomic_fetch_add(&words[word], 1, __ATOMIC_RELAXED); }
 
-#define REAL(name) ((__typeof__(&name))real(#name))
-static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
+/* The function of that name behind ours; looked up once. */
+#define REAL(name) ({ static __typeof__(&name) f; f ? f : (f = (__typeof__(&name))dlsym(RTLD_NEXT, #name)); })
 
 /* The allocator's own names stay reachable without dlsym, which allocates itself. */
 extern void *__libc_malloc(size_t);
