@@ -15,8 +15,11 @@ use crate::limits;
 use crate::simp::framer::Framer;
 use crate::simp::login::Attempt;
 
-/// Buffers kept for the next connection that writes.
-const POOL: usize = 256;
+/// Octets of buffers kept for the next connections that write: enough for a presence change of which
+/// thousands are told in one tick.
+const POOL: usize = 4 * 1024 * 1024;
+/// A new buffer's octets: most commands fit, and it need not grow.
+const BUFFER: usize = 512;
 /// A buffer that has grown beyond this is not kept.
 const POOLED: usize = 64 * 1024;
 
@@ -154,6 +157,8 @@ impl Conn {
 pub(crate) struct Conns {
     slots: Vec<(u32, Option<Box<Conn>>)>,
     pool: Vec<Vec<u8>>,
+    /// Octets of the buffers in the pool.
+    pooled: usize,
     count: usize,
 }
 
@@ -217,7 +222,7 @@ impl Conns {
         outputs: &mut VecDeque<Output>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), NoRoom> {
-        let Conns { slots, pool, .. } = self;
+        let Conns { slots, pool, pooled, .. } = self;
         let Some((_, Some(conn))) = slots.get_mut(id.slot as usize).filter(|(g, _)| *g == id.generation)
         else {
             return Err(NoRoom::Gone);
@@ -227,7 +232,13 @@ impl Conns {
         }
         let idle = conn.written == conn.out.len();
         if idle && conn.out.capacity() == 0 {
-            conn.out = pool.pop().unwrap_or_default();
+            conn.out = match pool.pop() {
+                Some(buffer) => {
+                    *pooled -= buffer.capacity();
+                    buffer
+                }
+                None => Vec::with_capacity(BUFFER),
+            };
         }
         write(&mut conn.out);
         conn.spoke = now.tick;
@@ -256,7 +267,9 @@ impl Conns {
     }
 
     fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() != 0 && buffer.capacity() <= POOLED && self.pool.len() < POOL {
+        let capacity = buffer.capacity();
+        if capacity != 0 && capacity <= POOLED && self.pooled + capacity <= POOL {
+            self.pooled += capacity;
             buffer.clear();
             self.pool.push(buffer);
         }
