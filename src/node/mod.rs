@@ -357,7 +357,9 @@ impl Core {
             Role::Link(domain) => {
                 self.io.link_closed(&domain, id);
             }
-            Role::Handshake | Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Ending => {}
+            // There is no stream yet that could be ended.
+            Role::Handshake => self.io.close_conn(id, false),
+            Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Ending => {}
         }
         if unproven {
             self.guard.proved(ip);
