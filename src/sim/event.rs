@@ -408,7 +408,9 @@ impl World {
             Caller::Node { host, tls, .. } => tls.then(|| self.hosts[*host].certificate.clone()),
             Caller::Client(client) => self.clients[client.0].tls.clone(),
         };
-        if tls != shown.is_some() {
+        // A client that speaks in clear where TLS is meant gets a connection, and never a handshake.
+        let mute = tls && matches!(&caller, Caller::Client(_)) && shown.is_none();
+        if tls != shown.is_some() && !mute {
             return self.refuse(caller, "handshake failure", late);
         }
         if let Caller::Node { domain, .. } = &caller

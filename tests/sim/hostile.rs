@@ -271,3 +271,54 @@ fn unknown_users_and_wrong_keys_take_the_same_time() {
         assert_eq!(spans[0], spans[1], "milliseconds");
     }
 }
+
+// design 9
+#[test]
+fn asking_about_thousands_who_do_not_exist_leaves_nothing_behind() {
+    let (mut world, home) = house(4);
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    world.settle(PATIENCE);
+    let before = world.status(home).accounts_in_memory;
+    for n in 0..3000 {
+        let to = format!("nobody{n}@a.test");
+        world.request(alice, &[("action", "fetch"), ("to", &*to), ("from", "alice@a.test")]);
+    }
+    world.run_for(Duration::from_secs(30));
+    let errors = world.peek(alice).inbox.iter().filter(|(_, o)| o.action() == "error").count();
+    assert_eq!(errors, 3000);
+    let status = world.status(home);
+    assert_eq!((status.accounts_in_memory, status.requests_waiting), (before, 0), "{status:?}");
+}
+
+// design 9
+#[test]
+fn what_waits_for_a_domain_that_is_not_found_is_bounded() {
+    let mut world = World::new(2);
+    let home = world.add_home(&["a.test"]);
+    world.dns.slow("slow.test", 9000);
+    let mut endpoints = Vec::new();
+    for n in 0..3 {
+        world.add_user(home, &format!("u{n}@a.test"));
+        for _ in 0..hearth::limits::ENDPOINTS {
+            endpoints.push((n, world.login(home, "u", &format!("u{n}"), &format!("key-of-u{n}"))));
+        }
+    }
+    let mut asked = 0;
+    for (n, endpoint) in &endpoints {
+        let from = format!("u{n}@a.test");
+        for _ in 0..hearth::limits::REQUESTS_IN_FLIGHT {
+            world.request(*endpoint, &message("x@slow.test", &from, "hello"));
+            asked += 1;
+        }
+    }
+    let errors = |world: &World| -> usize {
+        let of = |e: &ClientId| world.peek(*e).inbox.iter().filter(|(_, o)| o.action() == "error").count();
+        endpoints.iter().map(|(_, e)| of(e)).sum()
+    };
+    // What is over the bound is refused at once, the rest when the search is over.
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(errors(&world), asked - hearth::limits::QUEUED_PER_LINK);
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(errors(&world), asked);
+    assert_eq!(world.status(home).requests_waiting, 0);
+}
