@@ -269,3 +269,15 @@ fn where_nothing_fails_everything_arrives() {
         assert_eq!(workload.okayed.len(), 200);
     }
 }
+
+/// All that happens follows from the seed, faults and all: what has failed can be seen again.
+#[test]
+fn a_workload_can_be_seen_again() {
+    let run = |seed| {
+        let mut workload = Workload::new(seed);
+        (0..120).for_each(|_| workload.step());
+        (workload.people.world.trace(), workload.people.world.now)
+    };
+    assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4));
+}
