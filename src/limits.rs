@@ -83,6 +83,8 @@ pub const LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Pauses before an unanswered notification is tried again: with the time given to answer, three tries within
 /// five minutes (OC-43).
 pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(150)];
+/// That a peer was found to speak for a domain holds this long; then it is found out anew.
+pub const TRUST: Duration = Duration::from_secs(600);
 /// A connection that was found not to speak for a domain is not looked into again for so long: DNS may
 /// have failed for a moment, or be changed.
 pub const DISTRUST: Duration = Duration::from_secs(30);

@@ -49,6 +49,8 @@ pub(super) struct Account {
     pub waiting: u32,
     /// Of those, the ones on their way to an endpoint now.
     pub delivering: u32,
+    /// An endpoint or an item has come since those were sent.
+    pub more: bool,
     /// Presence may have changed since the watchers were last looked at.
     pub dirty: bool,
     /// Writes about him that are not committed yet.
@@ -88,7 +90,8 @@ impl Account {
             watching: record.watching.into_iter().map(Watching::kept).collect(),
             waiting: record.waiting,
             delivering: 0,
-            dirty: record.told_online.is_some(),
+            more: false,
+            dirty: false,
             unsettled: 0,
             held_until: None,
             timer: None,

@@ -117,7 +117,13 @@ impl Hub {
             }
             return;
         };
-        let WatchingState::Asking { tries } = watching.state else { return };
+        let WatchingState::Asking { tries } = watching.state else {
+            // It was asked for twice, and the other answer came first.
+            if let Answer::Granted { token, .. } = answer {
+                self.end_foreign(now, watcher, presentity.clone(), token.to_string(), out);
+            }
+            return;
+        };
         match answer {
             Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
                 let lease = Duration::from_millis((*millis).max(1000) as u64);

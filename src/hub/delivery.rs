@@ -75,7 +75,8 @@ impl Hub {
             }
             _ => {
                 let to = envelope.to.clone();
-                let parked = Parked::Request { origin, envelope: Box::new(envelope.into_owned()) };
+                let envelope = Box::new(envelope.into_owned());
+                let parked = Parked::Request { origin, envelope, arrived: now.tick };
                 self.with_account(now, to, parked, out);
             }
         }
@@ -94,7 +95,7 @@ impl Hub {
         let Some(account) = self.accounts.get(key) else { return };
         let refusal = if account.locked {
             Some(Refusal::NotFound)
-        } else if !account.permits(&envelope.from, operation(kind)) {
+        } else if origin != Origin::Nobody && !account.permits(&envelope.from, operation(kind)) {
             Some(Refusal::TargetRefuses)
         } else {
             None
@@ -392,7 +393,7 @@ impl Hub {
                 }
                 if let Answer::Refused { refusal, .. } = &answer
                     && !ours
-                    && matches!(refusal, Refusal::TargetRefuses | Refusal::NotFound | Refusal::NoListeners)
+                    && refusal.is_about_the_recipient()
                 {
                     let refusal = *refusal;
                     return self.refuse_later(now, handle, tag, kind, refusal);

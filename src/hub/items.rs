@@ -13,7 +13,12 @@ use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refus
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
 use crate::clock::{Date, Now};
-use crate::store::record::{ExpiredMessage, Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write};
+use crate::store::record::{
+    AccountId, ExpiredMessage, Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write,
+};
+
+/// Reports that wait for the store to take them again.
+const UNREPORTED: usize = 10_000;
 
 /// Items on their way to one user at a time.
 const AT_ONCE: u32 = 16;
@@ -60,7 +65,9 @@ impl Hub {
         outcome: Option<Outcome>,
         out: &mut impl Outlet,
     ) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(account) = self.accounts.get_mut(key) else {
+            return super::orphaned(origin, Kind::Message, out);
+        };
         let to = account.address.clone();
         let answer = match outcome {
             Some(Outcome::Done) => {
@@ -86,34 +93,75 @@ impl Hub {
         refusal: Refusal,
         out: &mut impl Outlet,
     ) {
-        let failure = ItemKind::Failure { recipient, sent, reason: refusal.in_words().to_owned() };
-        self.with_account(now, sender, Parked::Failure(failure), out);
+        let kind = ItemKind::Failure { recipient, sent, reason: refusal.in_words().to_owned() };
+        self.with_account(now, sender, Parked::Failure { kind, replaces: None }, out);
     }
 
-    pub(super) fn failure_here(&mut self, now: Now, key: AccountKey, kind: ItemKind) {
+    /// Writes a failure down for a user. The kept message that it tells of goes in the same batch.
+    pub(super) fn failure_here(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        kind: ItemKind,
+        replaces: Option<(AccountId, ItemId)>,
+    ) {
         let id = ItemId(self.random_id());
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let item = Item { id, date: now.date, kind };
+        let item = Item { id, date: now.date, kind: kind.clone() };
         account.unsettled += 1;
         let write = Write::AddItem { account: account.id, item, room: None };
-        self.write(write, Then::FailureKept { key });
+        self.write(write, Then::FailureKept { key, kind });
+        self.remove_replaced(replaces);
+    }
+
+    pub(super) fn remove_replaced(&mut self, replaced: Option<(AccountId, ItemId)>) {
+        if let Some((account, id)) = replaced {
+            self.write(Write::RemoveItem { account, id }, Then::Nothing);
+        }
+    }
+
+    /// The store would not take a report: it is tried again.
+    pub(super) fn report_again(&mut self, now: Now, sender: Address, kind: ItemKind) {
+        if self.unreported.len() >= UNREPORTED {
+            return log::error!("a report for {sender} could not be kept");
+        }
+        if self.unreported.is_empty() {
+            self.timers.arm(now.tick + super::AGAIN, super::Due::Reports);
+        }
+        self.unreported.push((sender, kind));
     }
 
     /// A failure is on the disk: if the user is there by now, he is told at once.
-    pub(super) fn failure_kept(&mut self, key: AccountKey, outcome: Option<Outcome>, out: &mut impl Outlet) {
+    pub(super) fn failure_kept(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        kind: ItemKind,
+        outcome: Option<Outcome>,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         match outcome {
-            Some(Outcome::Done) => account.waiting += 1,
+            Some(Outcome::Done) => {
+                account.waiting += 1;
+                self.deliver_items(key, out);
+            }
             Some(_) => {}
-            None => log::error!("a report for {} could not be kept", account.address),
+            None => {
+                let sender = account.address.clone();
+                self.report_again(now, sender, kind);
+            }
         }
-        self.deliver_items(key, out);
     }
 
     /// Fetches what waits for a user who is online, unless some of it is on its way already.
     pub(super) fn deliver_items(&mut self, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        if account.waiting == 0 || account.delivering != 0 || account.endpoints.is_empty() {
+        if account.waiting == 0 || account.endpoints.is_empty() {
+            return;
+        }
+        if account.delivering != 0 {
+            account.more = true;
             return;
         }
         // Stands for the read itself until it is answered.
@@ -200,7 +248,6 @@ impl Hub {
             | Answer::Described(_)
             | Answer::Granted { .. }
             | Answer::Refused { words: Some(_), .. } => {
-                account.waiting = account.waiting.saturating_sub(1);
                 account.unsettled += 1;
                 let write = Write::RemoveItem { account: account.id, id: item };
                 self.write(write, Then::ItemGone { key });
@@ -213,24 +260,43 @@ impl Hub {
             }
             Answer::Refused { words: None, .. } => {
                 account.delivering = account.delivering.saturating_sub(1);
+                // Not again to an endpoint that keeps silent; but to one that has come meanwhile.
+                if account.delivering == 0 && std::mem::take(&mut account.more) && self.listens(key) {
+                    self.deliver_items(key, out);
+                }
             }
         }
     }
 
     /// The item is deleted: the next ones follow when all of this lot are.
-    pub(super) fn item_gone(&mut self, key: AccountKey, out: &mut impl Outlet) {
+    pub(super) fn item_gone(&mut self, key: AccountKey, done: bool, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.delivering = account.delivering.saturating_sub(1);
-        self.deliver_items(key, out);
+        // What could not be deleted comes again at the next login.
+        if done {
+            account.waiting = account.waiting.saturating_sub(1);
+            self.deliver_items(key, out);
+        }
+    }
+
+    /// Is there an endpoint that takes deliveries?
+    fn listens(&self, key: AccountKey) -> bool {
+        self.accounts.get(key).is_some_and(|account| {
+            account.endpoints.iter().any(|id| self.endpoints.get(id.0 as usize).is_some_and(|e| !e.diverted))
+        })
     }
 
     /// Kept messages that nobody has come for are too old: their senders learn of it, if they are ours.
     /// Those of other domains were told that the end was uncertain.
     pub(super) fn messages_expired(&mut self, now: Now, expired: Vec<ExpiredMessage>, out: &mut impl Outlet) {
         for ExpiredMessage { account, item, recipient, sender, sent } in expired {
-            self.write(Write::RemoveItem { account, id: item }, Then::Nothing);
+            let replaces = Some((account, item));
             if self.domains.contains(sender.domain()) {
-                self.keep_failure(now, sender, recipient, sent, Refusal::NoListeners, out);
+                let reason = Refusal::NoListeners.in_words().to_owned();
+                let kind = ItemKind::Failure { recipient, sent, reason };
+                self.with_account(now, sender, Parked::Failure { kind, replaces }, out);
+            } else {
+                self.remove_replaced(replaces);
             }
         }
     }

@@ -26,7 +26,7 @@ mod own;
 mod subscription;
 mod transaction;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -38,7 +38,8 @@ use crate::clock::{Date, Now, Tick};
 use crate::limits::{self, Limits};
 use crate::node::io::ControlId;
 use crate::store::record::{
-    Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read, Reading, Write,
+    AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read,
+    Reading, Write,
 };
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
@@ -67,6 +68,11 @@ const RETURN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Kept messages that one sweep finds too old at most.
 const EXPIRED: u32 = 1000;
+
+/// How many of them are looked at at once, and how long until the next lot, or until what the store would not
+/// take is tried again.
+const RETURN_AT_ONCE: usize = 500;
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How often leases and old items are swept from the store.
 const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -151,9 +157,14 @@ enum Parked {
     Request {
         origin: Origin,
         envelope: Box<Envelope<'static>>,
+        arrived: Tick,
     },
     Login(Handle),
-    Failure(ItemKind),
+    /// To be written down for him, in place of a kept message of somebody's.
+    Failure {
+        kind: ItemKind,
+        replaces: Option<(AccountId, ItemId)>,
+    },
     /// Nothing but the reading itself.
     Look,
 }
@@ -162,8 +173,13 @@ enum Parked {
 #[derive(Debug)]
 enum Name {
     Here(AccountKey),
-    Loading(Vec<Parked>),
+    /// Being read, since this state of the operator's changes.
+    Loading(Vec<Parked>, Epoch),
 }
+
+/// Counts the operator's changes: what was read before one of them may be out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch(u64);
 
 /// What to do when a write is committed, or could not be.
 #[derive(Debug)]
@@ -176,7 +192,7 @@ enum Then {
     ProfileSet { key: AccountKey, origin: Origin, profile: Entries, contacts: Vec<Address> },
     AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
     Kept { key: AccountKey, origin: Origin, from: Address },
-    FailureKept { key: AccountKey },
+    FailureKept { key: AccountKey, kind: ItemKind },
     ItemGone { key: AccountKey },
     Admin { id: ControlId, change: Change },
 }
@@ -189,13 +205,13 @@ enum Due {
     Account(AccountKey),
     Refusals,
     Return,
+    Reports,
     Sweep,
 }
 
 /// A refusal that a stranger has yet to hear.
 #[derive(Debug)]
 struct Later {
-    at: Tick,
     handle: Handle,
     tag: CompactString,
     kind: Kind,
@@ -223,6 +239,13 @@ pub struct Counters {
     pub batches_failed: u64,
 }
 
+/// The account is gone to which the change belongs that somebody waits for.
+fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
+    if let Origin::Peer { handle, tag } = origin {
+        out.answer(handle, &tag, kind, &Answer::refused(Refusal::NotFound));
+    }
+}
+
 /// The heart of a home server.
 pub struct Hub {
     domains: Domains,
@@ -235,7 +258,13 @@ pub struct Hub {
     transactions: Transactions,
     remotes: HashMap<Arc<str>, Queue, FixedState>,
     timers: Timers<Due>,
-    refusals: VecDeque<Later>,
+    refusals: BTreeMap<(Tick, u64), Later>,
+    refused: u64,
+    /// When the request came that is being answered, if it had to wait for its recipient to be read.
+    arrived: Option<Tick>,
+    /// Reports that the store would not take; tried again.
+    unreported: Vec<(Address, ItemKind)>,
+    epoch: Epoch,
     dirty: Vec<AccountKey>,
     writes: Vec<Write>,
     thens: Vec<Then>,
@@ -243,6 +272,7 @@ pub struct Hub {
     batch: u64,
     /// Users who were online when the server last ended, and have time to come back.
     expected: Vec<Address>,
+    returning: bool,
     random: ChaCha20Rng,
     online: usize,
     /// Counted from the start.
@@ -265,13 +295,18 @@ impl Hub {
             transactions: Transactions::default(),
             remotes,
             timers: Timers::default(),
-            refusals: VecDeque::new(),
+            refusals: BTreeMap::new(),
+            refused: 0,
+            arrived: None,
+            unreported: Vec::new(),
+            epoch: Epoch::default(),
             dirty: Vec::new(),
             writes: Vec::new(),
             thens: Vec::new(),
             committing: VecDeque::new(),
             batch: 0,
             expected: Vec::new(),
+            returning: true,
             random,
             online: 0,
             counters: Counters::default(),
@@ -315,7 +350,7 @@ impl Hub {
     fn loaded(&self, address: &Address) -> Option<AccountKey> {
         match self.names.get(address) {
             Some(Name::Here(key)) => Some(*key),
-            Some(Name::Loading(_)) | None => None,
+            Some(Name::Loading(..)) | None => None,
         }
     }
 
@@ -326,9 +361,9 @@ impl Hub {
                 let key = *key;
                 self.unpark(now, Some(key), parked, out);
             }
-            Some(Name::Loading(waiting)) => waiting.push(parked),
+            Some(Name::Loading(waiting, _)) => waiting.push(parked),
             None => {
-                self.names.insert(address.clone(), Name::Loading(vec![parked]));
+                self.names.insert(address.clone(), Name::Loading(vec![parked], self.epoch));
                 out.read(Read::Account(address.clone()), Purpose::Account(address));
             }
         }
@@ -336,18 +371,23 @@ impl Hub {
 
     fn unpark(&mut self, now: Now, key: Option<AccountKey>, parked: Parked, out: &mut impl Outlet) {
         match (parked, key) {
-            (Parked::Request { origin, envelope }, Some(key)) => {
+            (Parked::Request { origin, envelope, arrived }, key) => {
                 let kind = Kind::from(&envelope.request);
-                self.request_here(now, origin, kind, key, *envelope, out);
-            }
-            (Parked::Request { origin, envelope }, None) => {
-                let kind = Kind::from(&envelope.request);
-                let answer = Answer::refused(Refusal::NotFound);
-                self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+                self.arrived = Some(arrived);
+                match key {
+                    Some(key) => self.request_here(now, origin, kind, key, *envelope, out),
+                    None => {
+                        let answer = Answer::refused(Refusal::NotFound);
+                        self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+                    }
+                }
+                self.arrived = None;
             }
             (Parked::Login(handle), key) => self.prepared(handle, key, out),
-            (Parked::Failure(failure), Some(key)) => self.failure_here(now, key, failure),
-            (Parked::Failure(_), None) | (Parked::Look, _) => {}
+            (Parked::Failure { kind, replaces }, Some(key)) => self.failure_here(now, key, kind, replaces),
+            (Parked::Failure { replaces, .. }, None) => self.remove_replaced(replaces),
+            (Parked::Look, Some(key)) => self.mark_dirty(key),
+            (Parked::Look, None) => {}
         }
     }
 
@@ -355,14 +395,20 @@ impl Hub {
     pub fn read_done(&mut self, now: Now, purpose: Purpose, reading: Reading, out: &mut impl Outlet) {
         match (purpose, reading) {
             (Purpose::Account(address), Reading::Account(record)) => {
-                let Some(Name::Loading(waiting)) = self.names.remove(&address) else { return };
+                let Some(Name::Loading(waiting, epoch)) = self.names.remove(&address) else { return };
+                if epoch != self.epoch {
+                    // The operator has changed something since: what was read may be out of date.
+                    self.names.insert(address.clone(), Name::Loading(waiting, self.epoch));
+                    return out.read(Read::Account(address.clone()), Purpose::Account(address));
+                }
                 let key = record.map(|record| {
                     let account = Account::from_record(*record, &self.domains);
-                    let (address, dirty) = (account.address.clone(), account.dirty);
+                    let (address, told_online) = (account.address.clone(), account.told_online.is_some());
                     let key = self.accounts.insert(account);
                     self.names.insert(address, Name::Here(key));
-                    if dirty {
-                        self.dirty.push(key);
+                    // Those who were online when the server ended have time to come back.
+                    if told_online && !self.returning {
+                        self.mark_dirty(key);
                     }
                     key
                 });
@@ -375,17 +421,21 @@ impl Hub {
             }
             (Purpose::Account(address), _) => {
                 // The store has failed: nobody is told that the user does not exist.
-                let Some(Name::Loading(waiting)) = self.names.remove(&address) else { return };
+                let Some(Name::Loading(waiting, _)) = self.names.remove(&address) else { return };
                 for parked in waiting {
                     match parked {
-                        Parked::Request { origin, envelope } => {
+                        Parked::Request { origin, envelope, .. } => {
                             let kind = Kind::from(&envelope.request);
                             let answer = Answer::refused(Refusal::Resources);
                             self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
                         }
                         Parked::Login(handle) => out.ready(handle, None),
-                        Parked::Failure(_) => log::error!("a report for {address} could not be kept"),
-                        Parked::Look => {}
+                        Parked::Failure { kind, replaces: None } => {
+                            self.report_again(now, address.clone(), kind);
+                        }
+                        // The kept message is still there: the next sweep finds it again.
+                        Parked::Failure { replaces: Some(_), .. } => {}
+                        Parked::Look => self.expected.push(address.clone()),
                     }
                 }
             }
@@ -485,16 +535,17 @@ impl Hub {
                 self.unsettle(key);
                 self.kept(now, key, origin, &from, outcome, out);
             }
-            Then::FailureKept { key } => {
+            Then::FailureKept { key, kind } => {
                 self.unsettle(key);
-                self.failure_kept(key, outcome, out);
+                self.failure_kept(now, key, kind, outcome, out);
             }
             Then::ItemGone { key } => {
                 self.unsettle(key);
-                self.item_gone(key, out);
+                self.item_gone(key, outcome.is_some(), out);
             }
             Then::Admin { id, change } => {
                 if outcome == Some(Outcome::Done) {
+                    self.epoch.0 += 1;
                     self.admin_done(now, &change, out);
                 }
                 out.admin(id, &change, Hub::outcome_of(outcome));
@@ -514,7 +565,9 @@ impl Hub {
         outcome: Option<Outcome>,
         out: &mut impl Outlet,
     ) {
-        let Some(owner) = self.accounts.get(key).map(|account| account.address.clone()) else { return };
+        let Some(owner) = self.accounts.get(key).map(|account| account.address.clone()) else {
+            return orphaned(origin, kind, out);
+        };
         let answer = match outcome {
             Some(Outcome::Done) => Answer::Ok("".into()),
             Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),
@@ -533,9 +586,10 @@ impl Hub {
                 Due::Remote(domain) => self.remote_due(now, &domain, out),
                 Due::Account(key) => self.account_due(now, key, out),
                 Due::Refusals => self.refuse_due(now, out),
-                Due::Return => {
-                    for address in std::mem::take(&mut self.expected) {
-                        self.with_account(now, address, Parked::Look, out);
+                Due::Return => self.look_after_missing(now, out),
+                Due::Reports => {
+                    for (address, kind) in std::mem::take(&mut self.unreported) {
+                        self.with_account(now, address, Parked::Failure { kind, replaces: None }, out);
                     }
                 }
                 Due::Sweep => {
@@ -584,20 +638,35 @@ impl Hub {
     }
 
     fn refuse_later(&mut self, now: Now, handle: Handle, tag: CompactString, kind: Kind, refusal: Refusal) {
-        let at = now.tick + REFUSAL;
-        if self.refusals.is_empty() {
-            self.timers.arm(at, Due::Refusals);
-        }
-        self.refusals.push_back(Later { at, handle, tag, kind, refusal });
+        let at = self.arrived.unwrap_or(now.tick) + REFUSAL;
+        self.refused += 1;
+        self.refusals.insert((at, self.refused), Later { handle, tag, kind, refusal });
+        self.timers.arm(at, Due::Refusals);
     }
 
     fn refuse_due(&mut self, now: Now, out: &mut impl Outlet) {
-        while let Some(later) = self.refusals.pop_front_if(|later| later.at <= now.tick) {
-            out.answer(later.handle, &later.tag, later.kind, &Answer::refused(later.refusal));
+        while let Some(entry) = self.refusals.first_entry().filter(|entry| entry.key().0 <= now.tick) {
+            let Later { handle, tag, kind, refusal } = entry.remove();
+            out.answer(handle, &tag, kind, &Answer::refused(refusal));
         }
-        if let Some(later) = self.refusals.front() {
-            self.timers.arm(later.at, Due::Refusals);
+    }
+
+    /// Those who were online when the server last ended and have not come back are offline: their watchers
+    /// hear of it, some at a time.
+    fn look_after_missing(&mut self, now: Now, out: &mut impl Outlet) {
+        self.returning = false;
+        let rest = self.expected.split_off(self.expected.len().min(RETURN_AT_ONCE));
+        for address in std::mem::replace(&mut self.expected, rest) {
+            self.with_account(now, address, Parked::Look, out);
         }
+        if !self.expected.is_empty() {
+            self.timers.arm(now.tick + AGAIN, Due::Return);
+        }
+    }
+
+    /// The state of the operator's changes; what was read before the last of them is read again.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// A subscription that a user of ours asked for has been answered: remembered before he hears of it.

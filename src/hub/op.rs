@@ -241,6 +241,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Does it tell something about the recipient that is no stranger's business? (design 4, OC-56)
+    pub fn is_about_the_recipient(self) -> bool {
+        matches!(
+            self,
+            Refusal::TargetRefuses | Refusal::NotFound | Refusal::NoListeners | Refusal::NotSubscribed
+        )
+    }
+
     /// In words, for a person who reads a report of it.
     pub fn in_words(self) -> &'static str {
         match self {

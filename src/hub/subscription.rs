@@ -233,9 +233,21 @@ impl Hub {
         durable: bool,
         out: &mut impl Outlet,
     ) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(account) = self.accounts.get_mut(key) else {
+            return super::orphaned(origin, Kind::Subscribe, out);
+        };
         let watcher = inbound.watcher.clone();
         let token = inbound.token.clone();
+        if !account.permits(&watcher, super::acl::Operation::Subscribe) {
+            // The owner has forbidden it while it was being written down (OC-37).
+            let presentity = account.address.clone();
+            if durable {
+                let write = Write::RemoveInbound { account: account.id, tokens: vec![token] };
+                self.write(write, Then::Nothing);
+            }
+            let answer = Answer::refused(Refusal::TargetRefuses);
+            return self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
+        }
         let told = account.fingerprint_of(account.online);
         let first = account.add_lease(now.date, inbound, durable, told);
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
@@ -352,11 +364,18 @@ impl Hub {
         self.end_watch(now, key, watcher, out);
     }
 
-    /// Forgets a watcher and says so to him and to the owner (SIMP-6.2-2, SIMP-6.4-2). The store is the caller's.
+    /// Forgets a watcher, with all his leases, and says so to him and to the owner (SIMP-6.2-2, SIMP-6.4-2).
     fn end_watch(&mut self, now: Now, key: AccountKey, watcher: &Address, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(at) = account.find_watch(watcher) else { return };
-        account.watches.remove(at);
+        let watch = account.watches.remove(at);
+        let tokens: Vec<_> = watch.leases.into_iter().filter(|l| l.durable).map(|l| l.token).collect();
+        if !tokens.is_empty() {
+            let write = Write::RemoveInbound { account: account.id, tokens };
+            self.writes.push(write);
+            self.thens.push(Then::Nothing);
+        }
+        let Some(account) = self.accounts.get(key) else { return };
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
         let from = self.notifier(report.presentity.domain());
         let end = Envelope { to: watcher.clone(), from, request: Request::End(report), native: None };
@@ -367,18 +386,12 @@ impl Hub {
     /// Ends every subscription that the access control list would no longer grant (OC-37).
     pub(super) fn end_refused_watches(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let mut refused = Vec::new();
-        let mut tokens = Vec::new();
-        for (_, watch) in &account.watches {
-            if !account.permits(&watch.watcher, super::acl::Operation::Subscribe) {
-                refused.push(watch.watcher.clone());
-                tokens.extend(watch.leases.iter().filter(|l| l.durable).map(|l| l.token.clone()));
-            }
-        }
-        if !tokens.is_empty() {
-            let write = Write::RemoveInbound { account: account.id, tokens };
-            self.write(write, Then::Nothing);
-        }
+        let refused: Vec<_> = account
+            .watches
+            .iter()
+            .filter(|(_, watch)| !account.permits(&watch.watcher, super::acl::Operation::Subscribe))
+            .map(|(_, watch)| watch.watcher.clone())
+            .collect();
         for watcher in refused {
             self.end_watch(now, key, &watcher, out);
         }
@@ -453,6 +466,7 @@ impl Hub {
                 if fingerprint != current {
                     self.mark_dirty(key);
                 }
+                self.note_told(key);
             }
             Answer::Refused { refusal: Refusal::NoListeners, .. } if local => watch.owed = true,
             Answer::Refused {
@@ -546,12 +560,17 @@ impl Hub {
         self.schedule(now, key);
     }
 
-    /// Notes in the store that the watchers know him online (or no longer do), so that a restart can put
-    /// it right. Only for those who are watched: nobody else is told anything.
+    /// Notes in the store that watchers may believe him online, or that none does any more, so that a restart
+    /// can put it right. Only for those who are watched: nobody else is told anything.
     fn note_told(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let durable = account.watches.iter().any(|(_, w)| w.leases.iter().any(|l| l.durable));
-        let since = account.online.filter(|_| durable);
+        let current = account.fingerprint_of(account.online);
+        let mut durable = account.watches.iter().filter(|(_, w)| w.leases.iter().any(|l| l.durable));
+        let since = match account.online {
+            Some(_) => account.online.filter(|_| durable.next().is_some()),
+            None if durable.any(|(_, watch)| watch.told != current) => account.told_online,
+            None => None,
+        };
         if account.told_online != since {
             account.told_online = since;
             let write = Write::SetToldOnline { account: account.id, since };

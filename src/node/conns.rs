@@ -59,6 +59,11 @@ impl Bucket {
         Bucket { missing: 0, at: now.tick }
     }
 
+    /// When a token was last wanted.
+    pub fn last_used(&self) -> Tick {
+        self.at
+    }
+
     /// Takes a token; false if there is none. Holds ten times what flows in a second.
     pub fn take(&mut self, now: Now, per_second: u32) -> bool {
         let refilled = now.tick.since(self.at).as_millis() as u64 * u64::from(per_second);
@@ -96,6 +101,8 @@ pub(crate) struct Conn {
     pub bucket: Bucket,
     /// Something is being found out: its commands wait.
     pub blocked: bool,
+    /// The peer has shut down his side while his commands waited.
+    pub ended: bool,
     /// The driver was asked not to read.
     pub paused: bool,
     /// It was a user's live contact until he ended its stream: only last answers go out.
@@ -127,6 +134,7 @@ impl Conn {
             excess: 0,
             bucket: Bucket::new(now),
             blocked: false,
+            ended: false,
             paused: false,
             logged_out: false,
             closing: false,

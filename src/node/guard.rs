@@ -4,11 +4,12 @@
 //! has proved himself from an address before is let in from there however many others fail beside
 //! him: an attacker must not be able to lock out his neighbours.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::conns::Bucket;
+use super::io::ConnId;
 use crate::clock::{Now, Tick};
 use crate::hub::address::Address;
 use crate::limits::Limits;
@@ -19,6 +20,8 @@ const PAIR: u32 = 10;
 const ADDRESS: u32 = 200;
 /// Failures of one account, from anywhere, until strange addresses have to wait.
 const ACCOUNT: u32 = 100;
+/// Questions to DNS for one address's connections at a time.
+const ASKING: usize = 4;
 /// How long failures count, and how long one has to wait.
 const MEMORY: Duration = Duration::from_secs(300);
 /// How long a user who has proved himself is known by his address.
@@ -33,6 +36,44 @@ struct Failures {
     until: Tick,
 }
 
+/// Whom routing connections may speak for is asked of DNS a few at a time for each address, so that one
+/// address can't take all the resolver's time.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(HashMap<IpAddr, (usize, VecDeque<ConnId>)>);
+
+impl Turns {
+    /// Is it this connection's turn? If not it is remembered.
+    pub fn take(&mut self, ip: IpAddr, conn: ConnId) -> bool {
+        let (asking, waiting) = self.0.entry(ip).or_default();
+        if *asking < ASKING {
+            *asking += 1;
+            return true;
+        }
+        waiting.push_back(conn);
+        false
+    }
+
+    /// One connection of this address has its answer.
+    pub fn done(&mut self, ip: IpAddr) {
+        if let Some((asking, _)) = self.0.get_mut(&ip) {
+            *asking = asking.saturating_sub(1);
+        }
+    }
+
+    /// Who of this address may take the turn that is free?
+    pub fn next(&mut self, ip: IpAddr) -> Option<ConnId> {
+        let (asking, waiting) = self.0.get_mut(&ip)?;
+        if *asking >= ASKING {
+            return None;
+        }
+        let next = waiting.pop_front();
+        if *asking == 0 && next.is_none() {
+            self.0.remove(&ip);
+        }
+        next
+    }
+}
+
 /// Who may come in.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
@@ -43,6 +84,7 @@ pub(crate) struct Guard {
     addresses: HashMap<IpAddr, Failures>,
     accounts: HashMap<Address, Failures>,
     proved: HashMap<(IpAddr, Address), Tick>,
+    swept: Tick,
 }
 
 impl Guard {
@@ -73,8 +115,12 @@ impl Guard {
 
     /// May this address ask for another challenge now?
     pub fn may_ask(&mut self, now: Now, ip: IpAddr, limits: &Limits) -> bool {
-        if self.logins.len() >= ENTRIES {
-            self.logins.clear();
+        if self.logins.len() >= ENTRIES && !self.logins.contains_key(&ip) {
+            // A bucket that nobody has drawn from for a minute is full again.
+            self.logins.retain(|_, bucket| now.tick.since(bucket.last_used()) < Duration::from_secs(60));
+            if self.logins.len() >= ENTRIES {
+                return false;
+            }
         }
         self.logins.entry(ip).or_insert_with(|| Bucket::new(now)).take(now, limits.logins_per_second)
     }
@@ -105,7 +151,8 @@ impl Guard {
     pub fn succeeded(&mut self, now: Now, ip: IpAddr, user: &Address) {
         let pair = (ip, user.clone());
         self.pairs.remove(&pair);
-        if self.proved.len() >= ENTRIES {
+        if self.proved.len() >= ENTRIES && now.tick.since(self.swept) >= MEMORY {
+            self.swept = now.tick;
             self.proved.retain(|_, until| *until > now.tick);
         }
         if self.proved.len() < ENTRIES {
@@ -115,18 +162,17 @@ impl Guard {
 }
 
 fn count<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Failures>, now: Now, key: K) {
-    if table.len() >= ENTRIES {
+    if table.len() >= ENTRIES && !table.contains_key(&key) {
         table.retain(|_, failures| failures.until > now.tick);
         if table.len() >= ENTRIES {
-            table.clear();
+            return;
         }
     }
     let failures = table.entry(key).or_insert(Failures { count: 0, until: now.tick });
     if failures.until <= now.tick {
-        failures.count = 0;
+        *failures = Failures { count: 0, until: now.tick + MEMORY };
     }
     failures.count = failures.count.saturating_add(1);
-    failures.until = now.tick + MEMORY;
 }
 
 #[cfg(test)]

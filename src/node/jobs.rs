@@ -1,6 +1,7 @@
 //! Work given away, and what it was for.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::io::{ConnId, JobId};
@@ -13,8 +14,8 @@ pub(crate) enum Purpose {
     Hub(hub::Purpose),
     /// Where is the server of a domain that we want to reach?
     Resolve(Arc<str>),
-    /// Does this routing connection speak for the domain?
-    Vouch(ConnId, Arc<str>),
+    /// Does this routing connection, from this address, speak for the domain?
+    Vouch(ConnId, (IpAddr, Arc<str>)),
     /// What a login is checked against.
     Credentials(ConnId),
     /// A login's password.

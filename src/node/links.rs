@@ -254,6 +254,7 @@ impl Io {
         let Some(link) = self.links.links.get_mut(domain) else { return };
         if matches!(link.state, State::Up(conn) if conn == id) {
             link.state = State::Idle;
+            self.timers.arm(self.now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
             self.events.push_back(Event::LinkFailed(Arc::clone(domain)));
         }
     }
@@ -297,6 +298,8 @@ impl Io {
                     log::info!("{domain} does not answer: its link is closed");
                     self.events.push_back(Event::Cut(id));
                 } else if waiting == 0 && now.tick.since(link.used) >= limits::LINK_IDLE {
+                    link.state = State::Idle;
+                    self.timers.arm(now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
                     self.end(id);
                 } else {
                     let again = (link.used + limits::LINK_IDLE).max(now.tick + limits::ANSWER_REMOTE);
@@ -351,15 +354,19 @@ impl Io {
             Some(rule) => self.links.rules.insert(domain.clone(), rule),
             None => self.links.rules.remove(&domain),
         };
-        let up = self.links.links.get(domain.as_str()).and_then(|link| match link.state {
-            State::Up(id) => Some(id),
-            _ => None,
-        });
-        if let Some(id) = up
-            && !self.links.admits(domain.as_str(), &self.config.federation)
+        if self.links.admits(domain.as_str(), &self.config.federation) {
+            return;
+        }
+        let Some((name, _)) = self.links.links.get_key_value(domain.as_str()) else { return };
+        let name = Arc::clone(name);
+        self.tests_done(&name, false, format!("{name} is denied by the rules about peers"));
+        if let Some(link) = self.links.links.remove(&name)
+            && let State::Up(id) = link.state
         {
             self.end(id);
         }
+        // What was on its way there, or waited to be, has failed.
+        self.events.push_back(Event::LinkFailed(name));
     }
 
     /// The links, for the operator; `load` tells what waits for a domain.

@@ -29,7 +29,7 @@ use crate::simp::object::Scratch;
 use crate::store::record::{Read, Reading};
 use crate::timers::Timers;
 use conns::Conns;
-use guard::Guard;
+use guard::{Guard, Turns};
 use io::{Alpn, ConnId, ControlId, Input, Job, JobId, JobResult, Output};
 use jobs::Jobs;
 use links::Links;
@@ -64,6 +64,7 @@ pub(crate) struct Core {
     pub io: Io,
     pub desk: Desk,
     pub guard: Guard,
+    pub turns: Turns,
     /// Where commands are taken apart; lent to a connection while it is read.
     pub scratch: Scratch,
     /// Where the native form of a request is put together; lent likewise.
@@ -138,6 +139,7 @@ impl Node {
             io,
             desk: Desk::new(seed.key),
             guard: Guard::default(),
+            turns: Turns::default(),
             scratch: Scratch::new(),
             native: Vec::new(),
             counters: Counters::default(),

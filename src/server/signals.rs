@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
 
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
@@ -31,6 +32,8 @@ impl Signals {
     /// # Errors
     /// The operating system's.
     pub(super) fn install(registry: &Registry, token: impl Fn(u32) -> Token) -> io::Result<Signals> {
+        // A file at the process's limit is a failed write, not an end.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
         let mut pipes = Vec::new();
         for (index, (number, signal)) in HEARD.into_iter().enumerate() {
             let (theirs, ours) = StdStream::pair()?;

@@ -28,17 +28,17 @@ pub fn text(refusal: Refusal, kind: Kind) -> &'static str {
         Refusal::Malformed => "malformed command",
         Refusal::Unsupported => "unrecognized request",
         Refusal::SourceRefused => "originator is not verified",
-        Refusal::TargetRefuses | Refusal::NotFound | Refusal::NoListeners => match kind {
-            Kind::Fetch | Kind::Subscribe => "presence is not available",
-            Kind::Unsubscribe => "no such subscription",
-            Kind::Message | Kind::Inquire | Kind::Change | Kind::End | Kind::Own => {
-                "recipient is not available"
+        Refusal::TargetRefuses | Refusal::NotFound | Refusal::NoListeners | Refusal::NotSubscribed => {
+            match kind {
+                Kind::Fetch | Kind::Subscribe => "presence is not available",
+                Kind::Unsubscribe => "no such subscription",
+                Kind::Own => "no such subscription",
+                Kind::Message | Kind::Inquire | Kind::Change | Kind::End => "recipient is not available",
             }
-        },
+        }
         Refusal::NotOurs => "not a local address",
         Refusal::QuotaExceeded | Refusal::Resources => "too many requests",
         Refusal::TooLarge => "too large",
-        Refusal::NotSubscribed => "no such subscription",
         Refusal::Communications => "remote server is not available",
         Refusal::NoAnswer => "no answer",
     }

@@ -49,7 +49,6 @@ pub(crate) fn received(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
     if conn.closing || matches!(conn.role, Role::Handshake | Role::Ending) {
         return;
     }
-    conn.heard = now.tick;
     if conn.blocked || conn.paused {
         conn.partial.extend_from_slice(data);
         if !conn.paused && conn.partial.len() > limits::COMMAND_UNPROVEN {
@@ -89,11 +88,10 @@ pub(crate) fn resume(core: &mut Core, now: Now, id: ConnId) {
     if !conn.partial.is_empty() {
         reprocess(core, now, id);
     }
-    if let Some(conn) = core.io.conns.get(id)
-        && paused
-        && !conn.paused
-        && !conn.closing
-    {
+    let Some(conn) = core.io.conns.get(id) else { return };
+    if conn.ended && !conn.blocked && !conn.paused {
+        peer_ended(core, now, id);
+    } else if paused && !conn.paused && !conn.closing {
         core.io.outputs.push_back(Output::Reading { conn: id, on: true });
     }
 }
@@ -179,6 +177,11 @@ pub(crate) fn peer_ended(core: &mut Core, now: Now, id: ConnId) {
     if conn.closing || matches!(conn.role, Role::Ending) {
         return;
     }
+    if conn.blocked && matches!(conn.role, Role::Routing(_)) {
+        // What he has asked before is answered first (OC-29).
+        conn.ended = true;
+        return;
+    }
     let waiting = conn.waiting;
     core.leave(now, id);
     if waiting == 0 {
@@ -190,6 +193,9 @@ pub(crate) fn peer_ended(core: &mut Core, now: Now, id: ConnId) {
 
 /// One `<properties>` element.
 fn object(core: &mut Core, now: Now, id: ConnId, data: &[u8], scratch: &mut Scratch) -> Next {
+    if let Some(conn) = core.io.conns.get_mut(id) {
+        conn.heard = now.tick;
+    }
     match Command::read(data, scratch) {
         Ok(Command::Request { id: name, request, object }) => {
             on_request(core, now, id, name, request, object)

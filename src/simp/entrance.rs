@@ -84,6 +84,7 @@ pub(super) fn connect(
         Claim::Ours(address) => Some(address),
         Claim::Nobody | Claim::Foreign => None,
     });
+    let epoch = core.hub.epoch();
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let ip = conn.peer.ip();
     conn.blocked = true;
@@ -93,28 +94,44 @@ pub(super) fn connect(
         authorization: Secret::new(authorization.to_owned()),
         address: address.clone(),
         proof: compact_str::CompactString::default(),
+        epoch,
         fails: None,
     }));
-    // Only 1.0 is offered (OC-18).
     match address {
-        Some(address) if version == Version::V1_0 && core.guard.may_try(now, ip, &address) => {
-            let job = core.io.jobs.open(Purpose::Credentials(id));
-            core.io.outputs.push_back(Output::Job { job, work: Job::Read(Read::Credentials(address)) });
-        }
-        _ => fail(core, now, id),
+        Some(address) if !core.guard.may_try(now, ip, &address) => put_off(core, now, id),
+        // Only 1.0 is offered (OC-18).
+        Some(_) if version == Version::V1_0 => ask_credentials(core, id),
+        Some(_) | None => fail(core, now, id),
     }
 }
 
-/// The login has failed: the client hears of it after a time that does not tell why (OC-15).
-fn fail(core: &mut Core, now: Now, id: ConnId) {
+/// Asks the store what the login is to be checked against.
+fn ask_credentials(core: &mut Core, id: ConnId) {
     let Some(conn) = core.io.conns.get_mut(id) else { return };
+    let Role::Proving(attempt) = &mut conn.role else { return };
+    let Some(address) = attempt.address.clone() else { return };
+    attempt.epoch = core.hub.epoch();
+    let job = core.io.jobs.open(Purpose::Credentials(id));
+    core.io.outputs.push_back(Output::Job { job, work: Job::Read(Read::Credentials(address)) });
+}
+
+/// The login has failed, and that counts.
+fn fail(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get(id) else { return };
     let ip = conn.peer.ip();
+    let Role::Proving(attempt) = &conn.role else { return };
+    core.guard.failed(now, ip, attempt.address.as_ref());
+    put_off(core, now, id);
+}
+
+/// The client hears of the failure after a time that does not tell why (OC-15). What was not even looked into
+/// does not count as a failure: a stranger must not be able to keep a user waiting for ever.
+fn put_off(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
     let Role::Proving(attempt) = &mut conn.role else { return };
     let at = now.tick + FAILURE;
     attempt.fails = Some(at);
-    let address = attempt.address.clone();
     core.counters.logins_failed += 1;
-    core.guard.failed(now, ip, address.as_ref());
     core.arm(id, at);
 }
 
@@ -186,6 +203,10 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let ip = conn.peer.ip();
     let Role::Proving(attempt) = &mut conn.role else { return };
+    if attempt.epoch != core.hub.epoch() {
+        // The operator has changed something meanwhile, the user's password maybe: from the start.
+        return ask_credentials(core, id);
+    }
     let Some(key) = key else { return fail(core, now, id) };
     let proof = std::mem::take(&mut attempt.proof);
     let endpoint = match core.hub.attach(now, key, handle_of(id), proof) {

@@ -16,6 +16,7 @@ use rand_core::Rng;
 
 use crate::clock::{Date, Now, Tick};
 use crate::credential::{Algorithm, Secret};
+use crate::hub::Epoch;
 use crate::hub::address::{Address, Domains};
 use crate::limits;
 
@@ -176,6 +177,8 @@ pub struct Attempt {
     pub address: Option<Address>,
     /// How he proved it.
     pub proof: compact_str::CompactString,
+    /// The state of the operator's changes when the credentials were asked for.
+    pub epoch: Epoch,
     /// It has failed, and is told so then.
     pub fails: Option<Tick>,
 }

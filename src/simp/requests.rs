@@ -2,6 +2,7 @@
 //! right kind of connection, by somebody who may speak for its originator, to somebody here, within the
 //! rate - and handed to the hub; the recipient's access control list comes last, there.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::adapter;
@@ -18,7 +19,7 @@ use crate::hub::op::{EndpointId, Envelope, Origin};
 use crate::hub::{self, AccountKey};
 use crate::limits;
 use crate::node::io::{ConnId, Job, Output};
-use crate::node::{Core, Purpose, Role, handle_of, tag};
+use crate::node::{Conn, Core, Purpose, Role, handle_of, tag};
 use crate::store::record::Entries;
 
 const NOT_VERIFIED: &str = "originator is not verified";
@@ -289,11 +290,8 @@ fn may_speak(core: &mut Core, now: Now, id: ConnId, from: &Address, inquiry: boo
     let Role::Routing(vouched) = &mut conn.role else { return Verdict::No };
     let known = vouched.0.iter().enumerate().find(|(_, (known, ..))| **known == *domain);
     if let Some((at, (_, yes, until))) = known {
-        if *yes {
-            return Verdict::Yes;
-        }
         if now.tick < *until {
-            return Verdict::No;
+            return if *yes { Verdict::Yes } else { Verdict::No };
         }
         vouched.0.swap_remove(at);
     }
@@ -302,24 +300,47 @@ fn may_speak(core: &mut Core, now: Now, id: ConnId, from: &Address, inquiry: boo
         || route::named_by_hand(&config.peers, &asked, conn.peer.ip());
     if named || config.federation.require == Strength::Strong || vouched.0.len() >= VOUCHED {
         if vouched.0.len() < VOUCHED {
-            vouched.0.push((domain.into(), named, now.tick + limits::DISTRUST));
+            let lifetime = if named { limits::TRUST } else { limits::DISTRUST };
+            vouched.0.push((domain.into(), named, now.tick + lifetime));
         }
         return if named { Verdict::Yes } else { Verdict::No };
     }
     conn.blocked = true;
-    let job = core.io.jobs.open(Purpose::Vouch(id, domain.into()));
+    if !core.turns.take(conn.peer.ip(), id) {
+        return Verdict::Later;
+    }
+    let job = core.io.jobs.open(Purpose::Vouch(id, (conn.peer.ip(), domain.into())));
     core.io.outputs.push_back(Output::Job { job, work: Job::Resolve(asked) });
     Verdict::Later
 }
 
 /// DNS has said which addresses are a domain's.
-pub(crate) fn vouched(core: &mut Core, now: Now, id: ConnId, domain: Arc<str>, dns: Option<Published>) {
-    let Some(conn) = core.io.conns.get_mut(id) else { return };
-    let ip = conn.peer.ip();
+pub(crate) fn vouched(
+    core: &mut Core,
+    now: Now,
+    id: ConnId,
+    (ip, domain): (IpAddr, Arc<str>),
+    dns: Option<Published>,
+) {
+    core.turns.done(ip);
+    if let Some(conn) = core.io.conns.get_mut(id) {
+        judge(conn, now, ip, domain, dns);
+        resume(core, now, id);
+    }
+    while let Some(next) = core.turns.next(ip) {
+        if let Some(conn) = core.io.conns.get_mut(next) {
+            conn.blocked = false;
+            resume(core, now, next);
+        }
+    }
+}
+
+/// What DNS has said decides, for a while.
+fn judge(conn: &mut Conn, now: Now, ip: IpAddr, domain: Arc<str>, dns: Option<Published>) {
     if let Role::Routing(vouched) = &mut conn.role {
         let yes = dns.is_some_and(|published| route::publishes(&published, ip));
-        vouched.0.push((domain, yes, now.tick + limits::DISTRUST));
+        let lifetime = if yes { limits::TRUST } else { limits::DISTRUST };
+        vouched.0.push((domain, yes, now.tick + lifetime));
     }
     conn.blocked = false;
-    resume(core, now, id);
 }
