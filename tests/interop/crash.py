@@ -226,7 +226,7 @@ class KeptMessages(Worker):
         session = self.reader.log_in()
         for body in self.kept:
             session.expect("send", body=body)
-        session.fence()
+        until(lambda: self.house.waiting(self.reader.ima) == 0, "what waits")
         rest = [command["body"] for command in session.connection.inbox.seen("send")]
         assert set(rest) <= self.doubtful and len(rest) <= 1, f"{self.name}: unwanted {rest}"
         session.set_profile({"message": f"read up to {self.count}"})
@@ -277,7 +277,8 @@ class Reports(Worker):
             session.fence()
             for _ in range(self.owed[sender.ima]):
                 session.expect("send", from_=f"notifier@{self.house.domain}")
-            session.fence()
+            # What nobody promised may still be on its way from the disk.
+            until(lambda: self.house.waiting(sender.ima) == 0, "what waits")
             more = len(session.connection.inbox.seen("send"))
             limit = self.doubtful[sender.ima] - self.owed[sender.ima]
             assert more <= limit, f"{self.name}: {more} reports more than messages failed"

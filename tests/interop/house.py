@@ -1,6 +1,7 @@
 """Runs the real `hearth` program for the tests: a domain in a temporary directory on a loopback address."""
 
 import atexit
+import json
 import os
 import random
 import shutil
@@ -82,6 +83,10 @@ class House:
         if done.returncode != 0:
             raise RuntimeError(f"hearth {' '.join(arguments)}: status {done.returncode}: {done.stderr.strip()}")
         return done.stdout
+
+    def waiting(self, ima):
+        """How many reports and messages the database holds for a user's next login."""
+        return json.loads(self.run("user", "show", ima, "--json"))["waiting"]
 
     def make(self, *more):
         """`hearth init`; returns what it printed: the DNS records of the domain."""
