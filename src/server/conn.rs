@@ -37,6 +37,8 @@ pub(super) struct Conn {
     pub watched: bool,
     /// On the list of connections to be read.
     pub queued: bool,
+    /// It was accepted, and we have said nothing yet: the first words wait a little for more.
+    pub fresh: bool,
 }
 
 /// Where a connection is in its life.
@@ -69,6 +71,7 @@ impl Conn {
             blocked: false,
             watched: false,
             queued: false,
+            fresh: false,
         }
     }
 

@@ -73,6 +73,7 @@ impl<N: Driven> Driver<N> {
             listen.address
         };
         let mut conn = Conn::new(stream, if listen.tls { Stage::Handshake } else { Stage::Open });
+        conn.fresh = true;
         if listen.tls {
             let session = self.keys.server.clone().map(Session::accept);
             let Some(Ok(session)) = session else { return };

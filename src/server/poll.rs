@@ -29,6 +29,7 @@ use crate::server::keys::Keys;
 use crate::server::reload;
 use crate::server::signals::{Signal, Signals};
 use crate::server::tls::Outgoing;
+use crate::server::transfer::Held;
 use crate::store::record::Batch;
 
 /// Octets read from a connection at one go.
@@ -216,6 +217,8 @@ pub(super) struct Driver<N> {
     spare: Vec<ConnId>,
     /// Connections to be written.
     pub(super) writes: Vec<ConnId>,
+    /// Connections whose first octets wait for more.
+    pub(super) held: Vec<Held>,
     /// Connections that the node has not heard the end of.
     pub(super) gone: Vec<ConnId>,
     /// Dials that the node has not heard the failure of.
@@ -304,6 +307,7 @@ impl<N: Driven> Driver<N> {
             ready: Vec::new(),
             spare: Vec::new(),
             writes: Vec::new(),
+            held: Vec::new(),
             gone: Vec::new(),
             failed: Vec::new(),
             buffer: vec![0; READ].into_boxed_slice(),
@@ -357,6 +361,7 @@ impl<N: Driven> Driver<N> {
             self.report_losses();
             self.node.settle(self.now);
             self.carry_out();
+            self.release_held();
             self.write_all();
             // What was written may have made the node want more.
             let more = self.carry_out();
@@ -373,7 +378,8 @@ impl<N: Driven> Driver<N> {
             return Some(Duration::ZERO);
         }
         let control = self.control.as_ref().and_then(Control::next_wake);
-        let next = [self.node.next_wake(), self.deadlines.next(), self.rest, self.ending, control];
+        let held = self.held.first().map(|held| held.until);
+        let next = [self.node.next_wake(), self.deadlines.next(), held, self.rest, self.ending, control];
         let next = next.into_iter().flatten().min()?;
         Some(next.since(self.clock.now().tick))
     }
@@ -476,7 +482,7 @@ impl<N: Driven> Driver<N> {
         while let Some(output) = self.node.poll_output() {
             any = true;
             match output {
-                Output::Write(conn) => self.writes.push(conn),
+                Output::Write(conn) => self.want_write(conn),
                 Output::Close { conn, flush } => self.close(conn, flush),
                 Output::Reading { conn, on } => self.set_reading(conn, on),
                 Output::Dial { dial, place, domain } => self.dial(dial, place, domain),

@@ -4,10 +4,11 @@
 use std::io::{ErrorKind, Write};
 use std::mem;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 
-use crate::clock::Now;
+use crate::clock::{Now, Tick};
 use crate::limits;
 use crate::node::io::{ConnId, Input};
 use crate::server::conn::{Conn, Due, Stage};
@@ -17,7 +18,45 @@ use crate::server::tls::Event;
 /// Ciphered octets that may wait for a socket: what one piece makes, and the peer's provoked answers.
 const CIPHERED: usize = 256 * 1024;
 
+/// How long our first octets on an accepted connection wait for more. A client that speaks first gets
+/// our stream's opening and the first answer at one go; one that waits for us does not notice.
+const HOLD: Duration = Duration::from_millis(5);
+
+/// An accepted connection on which we have said nothing yet.
+#[derive(Debug)]
+pub(super) struct Held {
+    id: ConnId,
+    /// Octets that wait.
+    size: usize,
+    /// When they go, if no more come.
+    pub until: Tick,
+}
+
 impl<N: Driven> Driver<N> {
+    /// The node has octets for a connection: they go in this tick, or are held.
+    pub(super) fn want_write(&mut self, id: ConnId) {
+        match self.table.get_mut(id) {
+            Some(conn) if conn.fresh => {
+                conn.fresh = false;
+                let (size, until) = (self.node.unsent(id).len(), self.now.tick + HOLD);
+                self.held.push(Held { id, size, until });
+            }
+            _ => self.writes.push(id),
+        }
+    }
+
+    /// Lets those go whose octets have become more, or have waited enough.
+    pub(super) fn release_held(&mut self) {
+        let Driver { held, writes, node, now, .. } = self;
+        held.retain(|held| {
+            let waits = now.tick < held.until && node.unsent(held.id).len() == held.size;
+            if !waits {
+                writes.push(held.id);
+            }
+            waits
+        });
+    }
+
     /// Writes every connection on the list.
     pub(super) fn write_all(&mut self) {
         let mut writes = mem::take(&mut self.writes);
@@ -111,7 +150,7 @@ impl<N: Driven> Driver<N> {
         } else if since >= limits::STALLED.as_secs() {
             self.lose(id, "the peer takes nothing");
         } else {
-            let left = std::time::Duration::from_secs(limits::STALLED.as_secs() - since);
+            let left = Duration::from_secs(limits::STALLED.as_secs() - since);
             self.deadlines.set(self.now.tick + left, id, Due::Stalled);
         }
     }

@@ -267,3 +267,27 @@ fn tokens_come_back_as_what_they_stand_for() {
         assert_eq!(Source::of(source.token()), source);
     }
 }
+
+#[test]
+fn our_first_words_wait_for_the_next_but_not_for_long() {
+    let rig = Rig::plain();
+    let (mut client, conn) = rig.connect();
+    // Far from over, were it for the clock alone.
+    rig.order(Order::Write(conn, b"first".to_vec()));
+    rig.order(Order::Write(conn, b"second".to_vec()));
+    let mut both = [0; 11];
+    client.read_exact(&mut both).unwrap();
+    assert_eq!(&both, b"firstsecond");
+    let (mut client, conn) = rig.connect();
+    rig.order(Order::Write(conn, b"alone".to_vec()));
+    client.read_exact(&mut [0; 5]).unwrap();
+    // From then on nothing waits.
+    rig.order(Order::Write(conn, b"next".to_vec()));
+    client.read_exact(&mut [0; 4]).unwrap();
+    let (mut client, conn) = rig.connect();
+    rig.order(Order::Write(conn, b"farewell".to_vec()));
+    rig.want(Output::Close { conn, flush: true });
+    let mut all = String::new();
+    client.read_to_string(&mut all).unwrap();
+    assert_eq!(all, "farewell");
+}
