@@ -271,7 +271,7 @@ fn the_table_of_conformance_and_the_tests_agree() {
 /// Paths that documents name exist.
 #[test]
 fn documents_name_what_exists() {
-    for path in files("docs", &["md"]) {
+    for path in files("docs", &["md"]).into_iter().chain(["README.md".to_owned()]) {
         for part in read(&path).split(['`', '(', ')']) {
             let named = ["src/", "tests/", "docs/", "schema/", "contrib/", "benches/"]
                 .iter()

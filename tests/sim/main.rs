@@ -10,6 +10,7 @@
 mod conversations;
 mod divert;
 mod faults;
+mod grammar;
 mod hostile;
 mod kept;
 mod peers;
