@@ -110,4 +110,17 @@ mod tests {
         assert_eq!(from("[::1]:7467").as_deref(), Some("::1"));
         assert_eq!(from("[2001:db8::1]:7467"), None);
     }
+
+    #[test]
+    fn accepted_connections_have_the_listeners_options() {
+        let listener: std::net::TcpListener = listen(at("127.0.0.1:0")).unwrap().into();
+        let dialled = dial(listener.local_addr().unwrap(), None).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(accepted.nodelay().unwrap() && dialled.nodelay().unwrap());
+        for socket in [socket2::SockRef::from(&accepted), socket2::SockRef::from(&dialled)] {
+            assert!(socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), PROBE_AFTER);
+        }
+    }
 }
