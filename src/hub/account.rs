@@ -38,7 +38,9 @@ pub(super) struct Account {
     pub description: Arc<str>,
     pub endpoints: Vec<EndpointId>,
     /// When the present online period began.
-    pub online: Option<Date>,
+    online: Option<Date>,
+    /// What watchers are to see now, as a fingerprint.
+    pub shown: u64,
     /// The online period that the store knows the watchers were told of.
     pub told_online: Option<Date>,
     /// Who watches him.
@@ -85,6 +87,7 @@ impl Account {
             profile: Entries::new(),
             endpoints: Vec::new(),
             online: None,
+            shown: 0,
             told_online: record.told_online,
             watches: slab::Slab::new(),
             watching: record.watching.into_iter().map(Watching::kept).collect(),
@@ -98,6 +101,7 @@ impl Account {
             idle: false,
         };
         account.set_profile(record.profile);
+        account.shown = account.fingerprint_of(None);
         let told = account.fingerprint_of(record.told_online);
         for inbound in record.watched_by {
             account.add_lease(Date::default(), inbound, true, told);
@@ -111,9 +115,21 @@ impl Account {
         let changed = *self.description != *message;
         if changed {
             self.description = Arc::from(message);
+            self.shown = self.fingerprint_of(self.online);
         }
         self.profile = profile;
         changed
+    }
+
+    /// An online period begins; or it ends.
+    pub fn set_online(&mut self, since: Option<Date>) {
+        self.online = since;
+        self.shown = self.fingerprint_of(since);
+    }
+
+    /// Since when he is online, if he is.
+    pub fn online(&self) -> Option<Date> {
+        self.online
     }
 
     /// Online, or about to be again.

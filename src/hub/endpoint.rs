@@ -61,9 +61,9 @@ impl Hub {
         account.endpoints.push(id);
         account.held_until = None;
         self.counters.logins += 1;
-        if account.online.is_none() {
+        if !account.is_online() {
             account.forget_ended_leases(now.date);
-            account.online = Some(now.date);
+            account.set_online(Some(now.date));
             self.online += 1;
             self.mark_dirty(key);
             self.schedule(now, key);
@@ -105,7 +105,8 @@ impl Hub {
 
     fn went_offline(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        if account.online.take().is_some() {
+        if account.is_online() {
+            account.set_online(None);
             self.online -= 1;
         }
         self.mark_dirty(key);

@@ -249,6 +249,8 @@ fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
 /// The heart of a home server.
 pub struct Hub {
     domains: Domains,
+    /// Our own address in each of them.
+    notifiers: Vec<Address>,
     limits: Limits,
     /// Take news of presence that nobody asked for (the draft's open routing connections, OC-04).
     open: bool,
@@ -285,8 +287,10 @@ impl Hub {
         let mut random = ChaCha20Rng::from_seed(seed);
         let names = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
         let remotes = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
+        let notifiers = domains.iter().map(|domain| Address::of(op::NOTIFIER, domain.as_str())).collect();
         Hub {
             domains,
+            notifiers,
             limits,
             open,
             accounts: Accounts::default(),

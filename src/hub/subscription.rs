@@ -248,7 +248,7 @@ impl Hub {
             let answer = Answer::refused(Refusal::TargetRefuses);
             return self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
         }
-        let told = account.fingerprint_of(account.online);
+        let told = account.shown;
         let first = account.add_lease(now.date, inbound, durable, told);
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
         let presentity = account.address.clone();
@@ -413,7 +413,7 @@ impl Hub {
         if account.watches.is_empty() {
             return;
         }
-        let current = account.fingerprint_of(account.online);
+        let current = account.shown;
         let due: Vec<u32> = account
             .watches
             .iter()
@@ -431,7 +431,7 @@ impl Hub {
     /// Tells one watcher the present state.
     fn notify(&mut self, now: Now, key: AccountKey, watch: u32, tries: u8, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let fingerprint = account.fingerprint_of(account.online);
+        let fingerprint = account.shown;
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
@@ -454,7 +454,7 @@ impl Hub {
     ) {
         let local = self.domains.contains(watcher.domain());
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let current = account.fingerprint_of(account.online);
+        let current = account.shown;
         let Some(watch) = account.watches.get_mut(at as usize).filter(|w| w.watcher == *watcher) else {
             return;
         };
@@ -564,10 +564,10 @@ impl Hub {
     /// can put it right. Only for those who are watched: nobody else is told anything.
     fn note_told(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let current = account.fingerprint_of(account.online);
+        let current = account.shown;
         let mut durable = account.watches.iter().filter(|(_, w)| w.leases.iter().any(|l| l.durable));
-        let since = match account.online {
-            Some(_) => account.online.filter(|_| durable.next().is_some()),
+        let since = match account.online() {
+            Some(_) => account.online().filter(|_| durable.next().is_some()),
             None if durable.any(|(_, watch)| watch.told != current) => account.told_online,
             None => None,
         };
@@ -580,6 +580,7 @@ impl Hub {
 
     /// The server's own address in a domain (SIMP-6-2).
     pub(super) fn notifier(&self, domain: &str) -> Address {
-        Address::of(NOTIFIER, domain)
+        let known = self.notifiers.iter().find(|address| address.domain() == domain);
+        known.cloned().unwrap_or_else(|| Address::of(NOTIFIER, domain))
     }
 }

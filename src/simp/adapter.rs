@@ -90,18 +90,16 @@ pub fn answer(out: &mut Vec<u8>, id: &str, kind: Kind, answer: &Answer<'_>) {
 }
 
 fn describe(out: &mut Vec<u8>, id: &str, report: &Report, granted: Option<Granted<'_>>) {
-    if let Some(presence) = presence(report) {
-        write::describe(out, id, &presence, granted);
-    }
+    write::describe(out, id, &presence(report), granted);
 }
 
-fn presence(report: &Report) -> Option<SimpPresence<'_>> {
-    Some(SimpPresence {
-        regarding: Ima::parse(report.presentity.as_str())?,
+fn presence(report: &Report) -> SimpPresence<'_> {
+    SimpPresence {
+        regarding: Ima::of(&report.presentity),
         status: if report.presence.online { State::Online } else { State::Offline },
         online: report.presence.since,
         message: &report.presence.description,
-    })
+    }
 }
 
 /// Writes a request of the hub's to a notification connection or a link.
@@ -117,11 +115,7 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
         }
         return;
     }
-    let (Some(to), Some(from)) = (Ima::parse(envelope.to.as_str()), Ima::parse(envelope.from.as_str()))
-    else {
-        return;
-    };
-    let parties = Parties { to, from };
+    let parties = Parties { to: Ima::of(&envelope.to), from: Ima::of(&envelope.from) };
     match &envelope.request {
         Request::Message(message) => send(out, tx, parties, message),
         Request::Fetch => write::fetch(out, tx.0, &parties),
@@ -130,21 +124,17 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
         Request::Unsubscribe { token } => write::unsubscribe(out, tx.0, &parties, token),
         Request::Inquire => write::inquire(out, tx.0, &parties),
         Request::Change(report) => {
-            if let Some(presence) = presence(report) {
-                write::note_change(out, tx.0, &SimpNote { parties, presence });
-            }
+            write::note_change(out, tx.0, &SimpNote { parties, presence: presence(report) });
         }
         Request::End(report) => {
-            if let Some(presence) = presence(report) {
-                write::note_subscription_end(out, tx.0, &SimpNote { parties, presence });
-            }
+            write::note_subscription_end(out, tx.0, &SimpNote { parties, presence: presence(report) });
         }
     }
 }
 
 fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>) {
     let body = String::from_utf8_lossy(&message.body);
-    let reply_to = message.reply_to.as_ref().and_then(|a| Ima::parse(a.as_str()));
+    let reply_to = message.reply_to.as_ref().map(Ima::of);
     let simp = SimpMessage { parties, reply_to, content_type: &message.content_type, body: &body };
     match &message.note {
         None => write::send(out, tx.0, &simp),

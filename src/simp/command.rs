@@ -6,7 +6,7 @@
 //! later. Entries outside a command's pattern are no fault (SIMP-4.2.2-4).
 
 use crate::clock::Date;
-use crate::hub::address::{MAX_DOMAIN, MAX_LOCAL};
+use crate::hub::address::{Address, MAX_DOMAIN, MAX_LOCAL};
 use crate::limits;
 
 use super::object::{BadObject, Entry, Fault, Key, Malformed, Object, Scratch};
@@ -33,6 +33,11 @@ impl<'a> Ima<'a> {
         let fits =
             ats == 1 && (1..=MAX_LOCAL).contains(&at) && (1..=MAX_DOMAIN).contains(&(text.len() - at - 1));
         fits.then_some(Ima(text))
+    }
+
+    /// Of an address, which is in shape already.
+    pub fn of(address: &'a Address) -> Ima<'a> {
+        Ima(address.as_str())
     }
 
     /// As it came.
