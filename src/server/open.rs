@@ -84,6 +84,11 @@ impl<N: Driven> Driver<N> {
             self.deadlines.set(self.now.tick + limits::HEADER, conn, Due::Handshake);
         }
         self.node.handle(self.now, Input::Accepted { conn, listener: index, peer, local });
+        // Most clients have already said something: then one write carries our greeting and the answer.
+        if let Some(place) = self.table.get_mut(conn) {
+            place.readable = true;
+            self.want_read(conn);
+        }
     }
 
     /// Gives a connection its name, and tells the kernel of it: once, for its whole life.
