@@ -15,6 +15,7 @@ mod hostile;
 mod kept;
 mod peers;
 mod people;
+mod reports;
 mod truth;
 mod world;
 
