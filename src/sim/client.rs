@@ -79,8 +79,6 @@ pub struct Client {
     pub asked: Option<String>,
     /// The server's side of the connection is closed.
     pub closed: bool,
-    /// The connection could not be opened.
-    pub refused: bool,
     /// Written before the connection was open.
     pub outgoing: Vec<u8>,
     /// Octets received in all.
@@ -107,7 +105,6 @@ impl Client {
             next_request: 1,
             asked: None,
             closed: false,
-            refused: false,
             outgoing: Vec::new(),
             received: 0,
             login: None,

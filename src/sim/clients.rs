@@ -56,7 +56,6 @@ impl World {
 
     pub(super) fn opened(&mut self, client: ClientId, wire: Option<WireId>) {
         let Some(wire) = wire else {
-            self.clients[client.0].refused = true;
             return self.client_closed(client, true);
         };
         if self.clients[client.0].closed {

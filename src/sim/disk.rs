@@ -57,9 +57,4 @@ impl Disk {
             _ => self.store.read(read),
         }
     }
-
-    /// The store itself, for a test that looks at what is kept.
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
 }

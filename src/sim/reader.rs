@@ -84,11 +84,6 @@ impl Reader {
         self.ended
     }
 
-    /// Has the header been read?
-    pub fn opened(&self) -> bool {
-        self.opened
-    }
-
     /// Takes in octets and gives the objects that are complete.
     ///
     /// # Errors
