@@ -93,9 +93,11 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get(key) else { return };
+        // A contact place ends what it has taken out, whatever lists have come in between.
+        let housekeeping = origin == Origin::Nobody && kind == Kind::Unsubscribe;
         let refusal = if account.locked {
             Some(Refusal::NotFound)
-        } else if origin != Origin::Nobody && !account.permits(&envelope.from, operation(kind)) {
+        } else if !housekeeping && !account.permits(&envelope.from, operation(kind)) {
             Some(Refusal::TargetRefuses)
         } else {
             None
