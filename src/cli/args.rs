@@ -113,8 +113,8 @@ The key is a device key (`hearth user key add alice laptop`): from --key-file, e
 asked for. The server of the sender's domain is found by --server, else by the configuration if the domain \
 is its own, else by DNS.
 
-Exit status: 0 delivered; 1 refused or failed, stderr says why; 2 not understood; 3 kept, the recipient is \
-away and will read it later.")]
+Exit status: 0 delivered, or kept for a recipient who is away (a line on stdout says so); 1 refused or failed, \
+stderr says why; 2 not understood.")]
     Send(Send),
 }
 

@@ -30,11 +30,6 @@ impl Failure {
         Failure { status: USAGE, line: line.to_string() }
     }
 
-    /// It ended in another way, which has an exit status of its own.
-    pub fn with_status(status: u8, line: impl fmt::Display) -> Failure {
-        Failure { status, line: line.to_string() }
-    }
-
     /// Tells the operator, in one line, and gives the exit status.
     pub fn report(self) -> ExitCode {
         complain!("hearth: {}", one_line(&self.line));

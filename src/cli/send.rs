@@ -27,8 +27,6 @@ use crate::server;
 /// The environment's names for sender and key.
 const ADDRESS: &str = "HEARTH_ADDRESS";
 const KEY: &str = "HEARTH_KEY";
-/// Exit status: the recipient is away, and the message waits for him.
-const KEPT: u8 = 3;
 /// Longest key, octets.
 const LONGEST_KEY: u64 = 4096;
 
@@ -46,10 +44,10 @@ pub fn run(config: Option<&Path>, send: Send) -> Done {
     // The message's fate is known: whether the farewell arrives changes nothing.
     let _ = client.close();
     match outcome {
-        Ok(said) if said == crate::hub::KEPT => Err(Failure::with_status(
-            KEPT,
-            format!("{to} is away: the message is kept and will be read later"),
-        )),
+        Ok(said) if said == crate::hub::KEPT => {
+            say!("{to} is away: the message is kept and will be read later");
+            Ok(())
+        }
         Ok(_) => Ok(()),
         Err(Error::Refused(why)) => Err(Failure::new(format!("not delivered to {to}: {why}"))),
         Err(error) => Err(Failure::new(format!("not known to be delivered to {to}: {error}"))),
