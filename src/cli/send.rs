@@ -13,6 +13,7 @@ use rustls::RootCertStore;
 use super::args::{self, Send, UserName};
 use super::failure::{Done, Failure, one_line};
 use super::house::{self, House};
+use crate::cli::output::say;
 use crate::client::blocking::{Client, Place, Tls};
 use crate::client::{Account, Error, Proof};
 use crate::clock::Now;
