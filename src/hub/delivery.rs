@@ -393,7 +393,8 @@ impl Hub {
                 if ours && kind == Kind::Subscribe {
                     return self.own_subscription(now, handle, tag, from, to, answer, out);
                 }
-                if let Answer::Refused { refusal, .. } = &answer
+                // What the recipient says himself is his to say (OC-58).
+                if let Answer::Refused { refusal, words: None } = &answer
                     && !ours
                     && refusal.is_about_the_recipient()
                 {
