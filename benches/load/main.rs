@@ -15,7 +15,7 @@ mod shim;
 mod simp;
 mod users;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ enum Part {
 #[derive(Parser)]
 #[command(name = "load")]
 struct Arguments {
-    /// Only these parts. What is a multiple of B needs `messages` among them.
+    /// Only these parts.
     #[arg(value_enum)]
     parts: Vec<Part>,
     /// Rounds of each measure; the median counts.
@@ -113,8 +113,6 @@ pub struct Bench {
     pub idle: usize,
     /// Accounts of the server that is started.
     pub accounts: usize,
-    /// B, microseconds; not a number before it is measured.
-    pub yardstick: Cell<f64>,
     dir: tempfile::TempDir,
     shim: OnceCell<Shim>,
 }
@@ -194,7 +192,6 @@ fn run() -> Result<bool, Failure> {
         watchers: arguments.watchers,
         idle: arguments.idle,
         accounts: arguments.accounts,
-        yardstick: Cell::new(f64::NAN),
         dir: tempfile::tempdir()?,
         shim: OnceCell::new(),
     };

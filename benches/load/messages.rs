@@ -10,11 +10,12 @@ use hearth::credential::Secret;
 
 use crate::engine::{Conn, Load, Wire};
 use crate::house::{House, SECRET};
+use crate::lines::{self, Lines};
 use crate::proc::Process;
 use crate::report::{Report, median, micros_each, per_mille};
 use crate::shim::Counts;
 use crate::simp::{Messages, Routing};
-use crate::{Bench, Failure, lines};
+use crate::{Bench, Failure};
 
 /// Octets of a message's body.
 const BODY: usize = 64;
@@ -66,7 +67,40 @@ fn cost<W: Wire>(
     Ok(micros_each(cpu()? - before, operations))
 }
 
-/// B and its multiples; gives B, with one message in flight.
+/// B, to be taken in turn with what is measured by it.
+pub struct Yardstick {
+    relay: Process,
+    load: Load<Lines>,
+    operations: u64,
+    taken: Vec<f64>,
+}
+
+impl Yardstick {
+    /// Starts a relay.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(bench: &Bench) -> Result<Yardstick, Failure> {
+        let (relay, load) = lines::start(bench.pairs, BODY, 0)?;
+        Ok(Yardstick { relay, load, operations: (bench.operations / 4).max(1), taken: Vec::new() })
+    }
+
+    /// Measures it once more.
+    ///
+    /// # Errors
+    /// If the relay fails.
+    pub fn take(&mut self) -> Result<(), Failure> {
+        self.taken.push(cost(&[&self.relay], &mut self.load, self.operations, 1)?);
+        Ok(())
+    }
+
+    /// B, microseconds.
+    pub fn b(&self) -> f64 {
+        median(&self.taken)
+    }
+}
+
+/// Messages as multiples of B.
 ///
 /// # Errors
 /// Whatever keeps it from being measured.
@@ -92,9 +126,6 @@ pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
             far.push(cost(&both, &mut federated, operations / 2, window)?);
         }
         let (b, w, own, far) = (median(&b), median(&w), median(&own), median(&far));
-        if window == 1 {
-            bench.yardstick.set(b);
-        }
         report.figure(&format!("bare relay, {window} in flight per pair"), format!("{b:.2} µs (B)"));
         report.figure(
             &format!("the same with lines as long as SIMP's, {window} in flight"),

@@ -7,6 +7,7 @@ use mio::{Events, Poll};
 
 use crate::engine::Conn;
 use crate::house::SECRET;
+use crate::messages::Yardstick;
 use crate::report::{Report, median, micros_each};
 use crate::simp::{Answerer, Routing};
 use crate::{Bench, Failure};
@@ -76,15 +77,17 @@ pub fn logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     house.populate((0..accounts).map(user), true)?;
     let server = house.serve(None)?;
     let count = (bench.operations / 20).max(1);
+    let mut yardstick = Yardstick::start(bench)?;
     let (mut fresh, mut kept) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
+        yardstick.take()?;
         for (reuse, costs) in [(false, &mut fresh), (true, &mut kept)] {
             let before = server.cpu()?;
             log_in_all(&house, count, accounts, reuse)?;
             costs.push(micros_each(server.cpu()? - before, count));
         }
     }
-    let (fresh, kept, b) = (median(&fresh), median(&kept), bench.yardstick.get());
+    let (fresh, kept, b) = (median(&fresh), median(&kept), yardstick.b());
     report.against(
         "digest login and logout, both connections new",
         format!("{fresh:.1} µs = {:.1} B", fresh / b),
@@ -147,8 +150,10 @@ pub fn fan_out(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
         crowd.add(conn)?;
     }
     crowd.subscribed()?;
+    let mut yardstick = Yardstick::start(bench)?;
     let mut costs = Vec::new();
     for round in 0..=bench.rounds {
+        yardstick.take()?;
         let before = server.cpu()?;
         for change in 0..CHANGES {
             crowd.change(round as u64 * CHANGES + change)?;
@@ -156,7 +161,7 @@ pub fn fan_out(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
         costs.push(micros_each(server.cpu()? - before, CHANGES * bench.watchers as u64));
     }
     // The first round warms up.
-    let (cost, b) = (median(&costs[1..]), bench.yardstick.get());
+    let (cost, b) = (median(&costs[1..]), yardstick.b());
     report.against(
         &format!("one of {} notifications of a presence change, with its answer", bench.watchers),
         format!("{cost:.2} µs = {:.2} B", cost / b),
