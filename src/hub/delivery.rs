@@ -82,7 +82,7 @@ impl Hub {
         }
     }
 
-    /// The recipient is a user of ours (or there is no such user: no key).
+    /// The recipient is a user of ours, and in memory.
     pub(super) fn request_here(
         &mut self,
         now: Now,

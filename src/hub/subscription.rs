@@ -368,19 +368,24 @@ impl Hub {
     fn end_watch(&mut self, now: Now, key: AccountKey, watcher: &Address, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(at) = account.find_watch(watcher) else { return };
-        let watch = account.watches.remove(at);
-        let tokens: Vec<_> = watch.leases.into_iter().filter(|l| l.durable).map(|l| l.token).collect();
-        if !tokens.is_empty() {
-            let write = Write::RemoveInbound { account: account.id, tokens };
-            self.writes.push(write);
-            self.thens.push(Then::Nothing);
-        }
+        self.forget_watch(key, at);
         let Some(account) = self.accounts.get(key) else { return };
         let report = Report { presentity: account.address.clone(), presence: account.presence() };
         let from = self.notifier(report.presentity.domain());
         let end = Envelope { to: watcher.clone(), from, request: Request::End(report), native: None };
         self.request(now, Origin::Nobody, end, out);
         self.tell(key, News::WatcherWent(watcher), out);
+    }
+
+    /// Forgets a watcher with all his leases, in memory and in the store.
+    fn forget_watch(&mut self, key: AccountKey, at: usize) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(watch) = account.watches.try_remove(at) else { return };
+        let tokens: Vec<_> = watch.leases.into_iter().filter(|l| l.durable).map(|l| l.token).collect();
+        if !tokens.is_empty() {
+            let write = Write::RemoveInbound { account: account.id, tokens };
+            self.write(write, Then::Nothing);
+        }
     }
 
     /// Ends every subscription that the access control list would no longer grant (OC-37).
@@ -478,13 +483,7 @@ impl Hub {
                 self.schedule(now, key);
             }
             Answer::Refused { .. } | Answer::Described(_) | Answer::Granted { .. } => {
-                let watch = account.watches.remove(at as usize);
-                let tokens: Vec<_> =
-                    watch.leases.into_iter().filter(|l| l.durable).map(|l| l.token).collect();
-                if !tokens.is_empty() {
-                    let write = Write::RemoveInbound { account: account.id, tokens };
-                    self.write(write, Then::Nothing);
-                }
+                self.forget_watch(key, at as usize);
                 self.tell(key, News::WatcherWent(watcher), out);
             }
         }
