@@ -54,6 +54,37 @@ pub const QUEUED_PER_LINK: usize = 1000;
 /// Offline accounts kept in memory after use.
 pub const IDLE_ACCOUNTS: usize = 10_000;
 
+/// The identifier of a command of IMTP or PITP, octets (TOC-32); so are the next ones.
+pub const ID: usize = 64;
+/// The name of a method.
+pub const METHOD: usize = 64;
+/// The name of a header.
+pub const HEADER_NAME: usize = 64;
+/// A start line, or any other first line, without its CRLF.
+pub const START_LINE: usize = 1024;
+/// One header with its continuations.
+pub const HEADER_VALUE: usize = 8 * 1024;
+/// All headers, from the start line's end to the empty line.
+pub const HEADERS: usize = 32 * 1024;
+/// How many of them.
+pub const HEADER_COUNT: usize = 128;
+/// The payload of an `auth`.
+pub const AUTH_PAYLOAD: usize = 16 * 1024;
+/// A presence document.
+pub const DOCUMENT: usize = 64 * 1024;
+/// A payload of which so much is announced is not even read past (TOC-33).
+pub const ABSURD_PAYLOAD: u64 = 16 * 1024 * 1024;
+/// A URL or pattern, octets.
+pub const IDENTIFIER: usize = 1024;
+/// The connection-id of a subscription, octets.
+pub const CONNECTION_ID: usize = 64;
+/// Empty lines in a row between two messages (TOC-43).
+pub const EMPTY_LINES: u8 = 8;
+/// Patterns of one watcher class or filter (TOC-34).
+pub const PATTERNS: usize = 256;
+/// The description of an error, octets (TOC-44).
+pub const DESCRIPTION: usize = 200;
+
 /// An endpoint's time to answer a message (design 5).
 pub const ANSWER: Duration = Duration::from_secs(25);
 /// A remote home server's time: its own endpoint's, and the way there and back.

@@ -52,6 +52,14 @@ impl Domain {
         if is_canonical_domain(text) {
             return Ok(Domain(text.into()));
         }
+        if text.is_ascii() {
+            let lower = text.to_ascii_lowercase();
+            return if is_canonical_domain(&lower) {
+                Ok(Domain(lower.into()))
+            } else {
+                Err(BadAddress::Domain)
+            };
+        }
         let ascii = idna::domain_to_ascii_strict(text).map_err(|_| BadAddress::Domain)?;
         if is_canonical_domain(&ascii) { Ok(Domain(ascii.into())) } else { Err(BadAddress::Domain) }
     }
@@ -121,12 +129,46 @@ impl Address {
         Ok(Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 })
     }
 
+    /// Parses an address whose local part may be a quoted string (`"Jane Smith"@example.org`), for protocols
+    /// that have them. Quotes and backslashes that are not needed say nothing: `"joe"@d` is `joe@d`, and
+    /// `"a\b"@d` is `ab@d`; what needs quotes keeps them, with as few backslashes as can be. Only
+    /// printable ASCII can be quoted.
+    ///
+    /// # Errors
+    /// [`BadAddress`], naming the part that is wrong.
+    pub fn parse_quoted(text: &str, ours: &Domains) -> Result<Address, BadAddress> {
+        let Some(quoted) = text.strip_prefix('"') else { return Address::parse(text, ours) };
+        let mut content = String::new();
+        let mut chars = quoted.char_indices();
+        let end = loop {
+            match chars.next().ok_or(BadAddress::Local)? {
+                (at, '"') => break at + 1,
+                (_, '\\') => match chars.next() {
+                    Some((_, c @ ' '..='~')) => content.push(c),
+                    _ => return Err(BadAddress::Local),
+                },
+                (_, c @ ' '..='~') => content.push(c),
+                _ => return Err(BadAddress::Local),
+            }
+        };
+        let domain = quoted.get(end..).and_then(|rest| rest.strip_prefix('@')).ok_or(BadAddress::At)?;
+        let domain = Domain::parse(domain)?;
+        if ours.contains(domain.as_str()) {
+            content.make_ascii_lowercase();
+        }
+        let local = if is_local(&content) { content } else { quote(&content) };
+        if local.len() > MAX_LOCAL {
+            return Err(BadAddress::Local);
+        }
+        Ok(Address::of(&local, domain.as_str()))
+    }
+
     /// An address of a server's own: both parts are canonical already.
     pub(super) fn of(local: &str, domain: &str) -> Address {
         Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 }
     }
 
-    /// The part before `@`.
+    /// The part before the `@` of the address; a quoted one may hold others.
     pub fn local(&self) -> &str {
         &self.text[..usize::from(self.at)]
     }
@@ -164,6 +206,20 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// A quoted string with the fewest backslashes.
+fn quote(content: &str) -> String {
+    let mut quoted = String::with_capacity(content.len() + 2);
+    quoted.push('"');
+    for c in content.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn is_folded(c: char) -> bool {
@@ -236,6 +292,44 @@ mod tests {
         let address = Address::parse("Alice@example.org", &ours()).unwrap();
         let known = std::collections::HashSet::from([address]);
         assert!(known.contains("alice@example.org"));
+    }
+
+    #[test]
+    fn quotes_stay_only_where_they_are_needed() {
+        // COMMON-9-2, COMMON-9-3, TOC-55, TOC-56
+        let parse = |t: &str| Address::parse_quoted(t, &ours()).map(|a| a.to_string());
+        for (text, canonical) in [
+            (r#""joe"@example.net"#, r#"joe@example.net"#),
+            (r#"joe@example.net"#, r#"joe@example.net"#),
+            (r#""a\b"@example.net"#, r#"ab@example.net"#),
+            (r#""Jane Smith"@Example.NET"#, r#""Jane Smith"@example.net"#),
+            (r#""Jane Smith"@example.org"#, r#""jane smith"@example.org"#),
+            (r#""J\oe"@example.org"#, r#"joe@example.org"#),
+            (r#""a\ \"b\\"@example.net"#, r#""a \"b\\"@example.net"#),
+            (r#""a@b"@example.net"#, r#""a@b"@example.net"#),
+            (r#""a..b"@example.net"#, r#""a..b"@example.net"#),
+            (r#"""@example.net"#, r#"""@example.net"#),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(canonical), "{text}");
+        }
+        let address = Address::parse_quoted(r#""a@b"@example.net"#, &ours()).unwrap();
+        assert_eq!((address.local(), address.domain()), (r#""a@b""#, "example.net"));
+        let long = format!("\"{} \"@example.net", "a".repeat(62));
+        for (text, part) in [
+            (r#""a"b"@example.net"#, BadAddress::At),
+            (r#""a@example.net"#, BadAddress::Local),
+            (r#""a\"@example.net"#, BadAddress::Local),
+            (r#""a"example.net"#, BadAddress::At),
+            (r#""a"@"#, BadAddress::Domain),
+            (r#""a"@example.net."#, BadAddress::Domain),
+            ("\"a\tb\"@example.net", BadAddress::Local),
+            ("\"a\\\tb\"@example.net", BadAddress::Local),
+            ("\"a\u{7f}\"@example.net", BadAddress::Local),
+            ("\"zo\u{eb}\"@example.net", BadAddress::Local),
+            (&long, BadAddress::Local),
+        ] {
+            assert_eq!(parse(text), Err(part), "{text}");
+        }
     }
 
     #[test]

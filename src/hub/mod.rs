@@ -23,6 +23,7 @@ mod endpoint;
 mod items;
 pub mod op;
 mod own;
+pub mod pattern;
 mod subscription;
 mod transaction;
 

@@ -232,7 +232,7 @@ pub fn one<T>(
 /// An address in a column. What is stored is canonical, so that no domain needs folding.
 fn address_at(row: &Row<'_>, column: usize) -> Result<Address, Trouble> {
     let text = row.get_ref(column)?.as_str().unwrap_or_default();
-    Address::parse(text, &Domains::default()).map_err(|e| Trouble::Damaged(format!("{text:?}: {e}")))
+    Address::parse_quoted(text, &Domains::default()).map_err(|e| Trouble::Damaged(format!("{text:?}: {e}")))
 }
 
 pub fn watchers_at(row: &Row<'_>, column: usize) -> Result<WatcherPolicy, Trouble> {
