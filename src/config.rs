@@ -17,7 +17,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::federation::{Protocol, StaticPeer, Strength};
+use crate::federation::{Family, StaticPeer, Strength};
 use crate::hub::address::Domains;
 use crate::limits::Limits;
 
@@ -147,8 +147,8 @@ pub struct Tls {
 /// Rules about other domains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Federation {
-    /// Protocols to try, in order.
-    pub order: Vec<Protocol>,
+    /// Families of protocols to try, in order.
+    pub order: Vec<Family>,
     /// How sure we must be of a peer.
     pub require: Strength,
     /// Talk to any domain that is not denied, or only to those that are allowed.

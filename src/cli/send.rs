@@ -20,7 +20,7 @@ use crate::clock::Now;
 use crate::config::{Config, ListenProtocol};
 use crate::credential::Secret;
 use crate::federation::route::{self, Dead};
-use crate::federation::{DnsError, Protocol};
+use crate::federation::{DnsError, Family, Traffic};
 use crate::hub::address::{Address, Domain, Domains};
 use crate::limits;
 use crate::server;
@@ -165,8 +165,8 @@ fn published(send: &Send, house: Option<&House>, domain: &str) -> Result<Vec<Pla
         })
     })?;
     let mut random = ChaCha20Rng::from_seed(house::random()?);
-    let order = [Protocol::Simp];
-    route::published(Now::default(), &found, &order, &Dead::default(), &mut random)
+    let order = [Family::Simp];
+    route::published(Now::default(), &found, &order, Traffic::Messages, &Dead::default(), &mut random)
         .into_iter()
         .map(|at| {
             let tls = at.tls.then(|| trust(domain, house.map(|h| &h.config))).transpose()?;

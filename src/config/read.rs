@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::section::{Field, Section, Source};
 use super::{Config, ConfigError, Federation, Listen, ListenProtocol, Routing, Simp, Tls};
-use crate::federation::{Place, Protocol, StaticPeer, Strength};
+use crate::federation::{Family, Place, Protocol, StaticPeer, Strength};
 use crate::hub::address::{Domain, Domains};
 use crate::limits::Limits;
 
@@ -17,7 +17,7 @@ const DNS_PORT: u16 = 53;
 /// Protocols that hearth knows of and this version does not speak.
 const NOT_YET: [&str; 5] = ["imtp", "pitp", "sip", "msrp", "metrics"];
 /// Protocols between domains that hearth knows of and this version does not speak.
-const PEERS_NOT_YET: [&str; 2] = ["imtp", "sip"];
+const PEERS_NOT_YET: &str = "sip";
 
 type Read<T> = Result<T, ConfigError>;
 
@@ -42,7 +42,7 @@ pub(super) fn config(text: &str, origin: &Path) -> Read<Config> {
     };
     let federation = match top.section("federation", &["order", "require", "open"])? {
         Some(section) => federation(&section)?,
-        None => Federation { order: vec![Protocol::Simp], require: Strength::default(), open: true },
+        None => Federation { order: Family::ALL.to_vec(), require: Strength::default(), open: true },
     };
     let simp = match top.section("simp", &["host", "port", "routing", "divert"])? {
         Some(section) => simp(&section)?,
@@ -200,20 +200,20 @@ fn federation(section: &Section<'_>) -> Read<Federation> {
         Some(field) => {
             let mut order = Vec::new();
             for item in field.items()? {
-                match item.parse(peer_protocol)? {
-                    Some(protocol) if order.contains(&protocol) => {
+                match item.parse(family)? {
+                    Some(family) if order.contains(&family) => {
                         return Err(item.error("listed twice: once is enough"));
                     }
-                    Some(protocol) => order.push(protocol),
+                    Some(family) => order.push(family),
                     None => log::info!("{}", item.error("not spoken by this version yet: passed over")),
                 }
             }
             if order.is_empty() {
-                return Err(field.error("none of these is spoken by this version: add \"simp\""));
+                return Err(field.error("none of these is spoken by this version: add \"imtp\" or \"simp\""));
             }
             order
         }
-        None => vec![Protocol::Simp],
+        None => Family::ALL.to_vec(),
     };
     let require = match section.get("require") {
         Some(field) => field.parse(|text| match text {
@@ -232,8 +232,25 @@ fn federation(section: &Section<'_>) -> Read<Federation> {
 fn peer_protocol(text: &str) -> Result<Option<Protocol>, String> {
     match text {
         "simp" => Ok(Some(Protocol::Simp)),
-        later if PEERS_NOT_YET.contains(&later) => Ok(None),
-        _ => Err(format!("{text:?} is no protocol between domains: use \"simp\", \"imtp\" or \"sip\"")),
+        "imtp" => Ok(Some(Protocol::Imtp)),
+        "pitp" => Ok(Some(Protocol::Pitp)),
+        PEERS_NOT_YET => Ok(None),
+        _ => Err(format!(
+            "{text:?} is no protocol between domains: use \"imtp\", \"pitp\", \"simp\" or \"sip\""
+        )),
+    }
+}
+
+/// A word of `order`; `None` as for [`peer_protocol`].
+fn family(text: &str) -> Result<Option<Family>, String> {
+    match text {
+        "imtp" => Ok(Some(Family::Imtp)),
+        "simp" => Ok(Some(Family::Simp)),
+        PEERS_NOT_YET => Ok(None),
+        "pitp" => Err("write \"imtp\": it stands for IMTP and PITP together".to_owned()),
+        _ => Err(format!(
+            "{text:?} is no protocol between domains: use \"imtp\" (with PITP), \"simp\" or \"sip\""
+        )),
     }
 }
 

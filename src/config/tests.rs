@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::federation::Protocol;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("/etc/hearth/hearth.toml")).map_err(|e| e.to_string())
@@ -59,7 +60,9 @@ address = "127.0.0.2:4687"
     assert_eq!(config.tls.unwrap().certificate, Path::new("/etc/hearth/fullchain.pem"));
     assert_eq!(config.federation.require, Strength::Medium);
     assert!(config.federation.open);
-    assert!(config.peers.is_empty(), "a peer by a protocol not spoken yet is passed over");
+    let place = config.peers[0].place;
+    assert_eq!((place.protocol, place.tls, place.address.port()), (Protocol::Imtp, false, 4687));
+    assert_eq!(config.federation.order, [Family::Imtp, Family::Simp]);
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn all_settings_arrive() {
     assert_eq!(config.nameservers, ["127.0.0.9:53".parse().unwrap(), "[::1]:5353".parse().unwrap()]);
     assert_eq!(
         config.federation,
-        Federation { order: vec![Protocol::Simp], require: Strength::Strong, open: false }
+        Federation { order: vec![Family::Imtp, Family::Simp], require: Strength::Strong, open: false }
     );
     assert_eq!(config.peers[0].domain.as_str(), "b.test");
     assert!(config.peers[0].place.tls);
@@ -140,7 +143,12 @@ fn a_bad_value_names_its_line_and_what_to_write() {
         ("[federation]\nopen = 'yes'", 7, "open: this is a text, write true or false"),
         ("[federation]\norder = ['simp',\n 'simp']", 8, "order: listed twice: once is enough"),
         ("[federation]\norder = ['xmpp']", 7, "order: \"xmpp\" is no protocol between domains"),
-        ("[federation]\norder = ['imtp']", 7, "order: none of these is spoken by this version: add \"simp\""),
+        (
+            "[federation]\norder = ['sip']",
+            7,
+            "order: none of these is spoken by this version: add \"imtp\" or",
+        ),
+        ("[federation]\norder = [\n'pitp']", 8, "order: write \"imtp\": it stands for IMTP and PITP"),
         ("[dns]\nnameservers = ['localhost']", 7, "nameservers: \"localhost\" is no name server"),
         ("[dns]\nnameservers = '127.0.0.1'", 7, "nameservers: this is a text, write a list in [brackets]"),
         ("[limits]\nkept_days = 0", 7, "kept_days: 0 is out of bounds: write a whole number from 1 to 3650"),

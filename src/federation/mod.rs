@@ -16,13 +16,84 @@ use crate::hub::address::Domain;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// SIMP 1.0 on a routing connection.
+    /// SIMP 1.0 on a routing connection: messages and presence.
     Simp,
+    /// IMTP: messages.
+    Imtp,
+    /// PITP: presence.
+    Pitp,
+}
+
+impl Protocol {
+    /// The port that it is on where nothing else is said: SIMP-3.1-2, and design 8 for the ports that the
+    /// transfer drafts leave blank.
+    pub fn port(self) -> u16 {
+        match self {
+            Protocol::Simp => SIMP_PORT,
+            Protocol::Imtp => IMTP_PORT,
+            Protocol::Pitp => PITP_PORT,
+        }
+    }
+
+    /// Whose member it is.
+    pub fn family(self) -> Family {
+        match self {
+            Protocol::Simp => Family::Simp,
+            Protocol::Imtp | Protocol::Pitp => Family::Imtp,
+        }
+    }
+}
+
+/// SIMP's port.
+pub const SIMP_PORT: u16 = 7467;
+/// IMTP's port.
+pub const IMTP_PORT: u16 = 4687;
+/// PITP's port.
+pub const PITP_PORT: u16 = 7487;
+
+/// Protocols that belong together: what `[federation] order` puts in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IMTP and PITP.
+    Imtp,
+    /// SIMP.
+    Simp,
+}
+
+impl Family {
+    /// All, in the order that they are tried in unless the configuration says otherwise.
+    pub const ALL: [Family; 2] = [Family::Imtp, Family::Simp];
+
+    /// Its protocol for this kind of traffic.
+    pub fn protocol(self, traffic: Traffic) -> Protocol {
+        match (self, traffic) {
+            (Family::Simp, _) => Protocol::Simp,
+            (Family::Imtp, Traffic::Messages) => Protocol::Imtp,
+            (Family::Imtp, Traffic::Presence) => Protocol::Pitp,
+        }
+    }
+}
+
+/// What a peer's server is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    /// Messages, and the reports about them.
+    Messages,
+    /// Presence: fetching, subscriptions, notifications.
+    Presence,
 }
 
 /// A service that a domain publishes in DNS as an SRV record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
+    /// `_ims-servers._tcp`: IMTP between servers, on TLS.
+    ImServersTls,
+    /// `_im-servers._tcp`: the same in clear.
+    ImServers,
+    /// `_presences-servers._tcp`: PITP between servers, on TLS.
+    PresenceServersTls,
+    /// `_presence-servers._tcp`: the same in clear.
+    PresenceServers,
     /// `_simps._tcp`: SIMP on TLS.
     Simps,
     /// `_simp._tcp`: SIMP in clear.
@@ -31,11 +102,22 @@ pub enum Service {
 
 impl Service {
     /// In the order of design 7.
-    pub const ALL: [Service; 2] = [Service::Simps, Service::Simp];
+    pub const ALL: [Service; 6] = [
+        Service::ImServersTls,
+        Service::ImServers,
+        Service::PresenceServersTls,
+        Service::PresenceServers,
+        Service::Simps,
+        Service::Simp,
+    ];
 
     /// The owner name's first two labels.
     pub fn label(self) -> &'static str {
         match self {
+            Service::ImServersTls => "_ims-servers._tcp",
+            Service::ImServers => "_im-servers._tcp",
+            Service::PresenceServersTls => "_presences-servers._tcp",
+            Service::PresenceServers => "_presence-servers._tcp",
             Service::Simps => "_simps._tcp",
             Service::Simp => "_simp._tcp",
         }
@@ -44,13 +126,15 @@ impl Service {
     /// What is spoken there.
     pub fn protocol(self) -> Protocol {
         match self {
+            Service::ImServersTls | Service::ImServers => Protocol::Imtp,
+            Service::PresenceServersTls | Service::PresenceServers => Protocol::Pitp,
             Service::Simps | Service::Simp => Protocol::Simp,
         }
     }
 
     /// On TLS from the first octet?
     pub fn tls(self) -> bool {
-        matches!(self, Service::Simps)
+        matches!(self, Service::ImServersTls | Service::PresenceServersTls | Service::Simps)
     }
 }
 
@@ -74,9 +158,10 @@ pub struct Target {
 /// What DNS says of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
-    /// All SRV records of [`Service::ALL`], in the order of that list. A target `.` (service not
-    /// offered, RFC 2782) is left out.
+    /// All SRV records of [`Service::ALL`], in the order of that list.
     pub targets: Vec<Target>,
+    /// Services that the domain says it does not offer: their target is `.` (RFC 2782).
+    pub declined: Vec<Service>,
     /// The domain's own addresses (A, AAAA).
     pub addresses: Vec<IpAddr>,
 }

@@ -6,12 +6,9 @@ use std::net::SocketAddr;
 
 use rand_core::Rng;
 
-use super::{Place, Protocol, Published, Service, StaticPeer, Target};
+use super::{Family, Place, Published, Service, StaticPeer, Target, Traffic};
 use crate::clock::{Now, Tick};
 use crate::hub::address::Domain;
-
-/// SIMP's port (SIMP-3.1-2).
-pub const SIMP_PORT: u16 = 7467;
 
 /// A place that did not answer is tried last for this long.
 const DEAD: std::time::Duration = std::time::Duration::from_secs(300);
@@ -45,42 +42,56 @@ impl Dead {
     }
 }
 
-/// The places set by hand for a domain; they go ahead of DNS.
-pub fn by_hand(peers: &[StaticPeer], domain: &str) -> Vec<Place> {
-    peers.iter().filter(|peer| peer.domain.as_str() == domain).map(|peer| peer.place).collect()
+/// The places set by hand for a domain that are good for this traffic, in the order to try them; they
+/// go ahead of DNS. A family that `order` does not list comes last: the operator has named it all the
+/// same.
+pub fn by_hand(peers: &[StaticPeer], domain: &str, order: &[Family], traffic: Traffic) -> Vec<Place> {
+    let mut places: Vec<Place> = peers
+        .iter()
+        .filter(|peer| peer.domain.as_str() == domain)
+        .map(|peer| peer.place)
+        .filter(|place| place.protocol == place.protocol.family().protocol(traffic))
+        .collect();
+    let rank = |place: &Place| {
+        let family = place.protocol.family();
+        order.iter().position(|listed| *listed == family).unwrap_or(order.len())
+    };
+    places.sort_by_key(rank);
+    places
 }
 
-/// The places that a domain publishes, in the order to try them. `order` lists the protocols we use.
+/// The places that a domain publishes and that are good for this traffic, in the order to try them.
+/// `order` lists the families that we use.
 pub fn published(
     now: Now,
     published: &Published,
-    order: &[Protocol],
+    order: &[Family],
+    traffic: Traffic,
     dead: &Dead,
     random: &mut impl Rng,
 ) -> Vec<Place> {
     let mut places = Vec::new();
-    for protocol in order {
-        for service in Service::ALL.into_iter().filter(|s| s.protocol() == *protocol) {
+    let protocols = || order.iter().map(|family| family.protocol(traffic));
+    for protocol in protocols() {
+        for service in Service::ALL.into_iter().filter(|s| s.protocol() == protocol) {
             let targets = published.targets.iter().filter(|t| t.service == service).collect();
             for target in by_weight(targets, random) {
                 places.extend(target.addresses.iter().map(|ip| Place {
-                    protocol: *protocol,
+                    protocol,
                     tls: service.tls(),
                     address: SocketAddr::new(*ip, target.port),
                 }));
             }
         }
     }
-    // The domain's own addresses are for domains that publish no service (RFC 2782 "Usage rules").
-    if published.targets.is_empty() {
-        for protocol in order {
-            let port = match protocol {
-                Protocol::Simp => SIMP_PORT,
-            };
+    // The domain's own addresses are for domains that publish nothing of any service, not even that they
+    // don't offer it (RFC 2782 "Usage rules", TOC-4).
+    if published.targets.is_empty() && published.declined.is_empty() {
+        for protocol in protocols() {
             places.extend(published.addresses.iter().map(|ip| Place {
-                protocol: *protocol,
+                protocol,
                 tls: false,
-                address: SocketAddr::new(*ip, port),
+                address: SocketAddr::new(*ip, protocol.port()),
             }));
         }
     }
@@ -128,6 +139,7 @@ mod tests {
     use rand_core::SeedableRng;
 
     use super::*;
+    use crate::federation::Protocol;
 
     fn target(service: Service, priority: u16, weight: u16, last: u8) -> Target {
         let addresses = vec![std::net::Ipv4Addr::new(127, 0, 0, last).into()];
@@ -151,12 +163,19 @@ mod tests {
                 target(Service::Simp, 10, 10, 3),
                 target(Service::Simps, 99, 0, 1),
             ],
-            addresses: vec![],
+            ..Published::default()
         };
         let mut random = ChaCha8Rng::from_seed([7; 32]);
         let mut heavy_first = 0;
         for _ in 0..1000 {
-            let places = published(Now::default(), &dns, &[Protocol::Simp], &Dead::default(), &mut random);
+            let places = published(
+                Now::default(),
+                &dns,
+                &[Family::Simp],
+                Traffic::Messages,
+                &Dead::default(),
+                &mut random,
+            );
             let order = lasts(&places);
             assert_eq!((order[0], order[3]), (1, 4));
             assert!(places[0].tls && !places[1].tls);
@@ -169,16 +188,85 @@ mod tests {
     fn addresses_stand_in_and_the_dead_come_last() {
         // OC-06, SIMP-2-3
         let dns = Published {
-            targets: vec![],
             addresses: vec!["127.0.0.1".parse().unwrap(), "127.0.0.2".parse().unwrap()],
+            ..Published::default()
         };
         let mut random = ChaCha8Rng::from_seed([7; 32]);
         let mut dead = Dead::default();
         dead.insert(Now::default(), "127.0.0.1:7467".parse().unwrap());
-        let places = published(Now::default(), &dns, &[Protocol::Simp], &dead, &mut random);
+        let places = published(Now::default(), &dns, &[Family::Simp], Traffic::Messages, &dead, &mut random);
         assert_eq!(lasts(&places), [2, 1]);
-        assert_eq!(places[0].address.port(), SIMP_PORT);
+        assert_eq!(places[0].address.port(), 7467);
         let later = Now { tick: Tick(301_000), ..Now::default() };
-        assert_eq!(lasts(&published(later, &dns, &[Protocol::Simp], &dead, &mut random)), [1, 2]);
+        assert_eq!(
+            lasts(&published(later, &dns, &[Family::Simp], Traffic::Messages, &dead, &mut random)),
+            [1, 2]
+        );
+    }
+
+    fn ways(places: &[Place]) -> Vec<(Protocol, bool, u8)> {
+        places.iter().zip(lasts(places)).map(|(place, last)| (place.protocol, place.tls, last)).collect()
+    }
+
+    #[test]
+    fn each_traffic_has_its_protocols_in_the_order_of_the_configuration() {
+        // design 7; IMTP-6.3-1, PITP-6.3-1
+        let dns = Published {
+            targets: Service::ALL.into_iter().zip(1..).map(|(s, last)| target(s, 0, 0, last)).collect(),
+            ..Published::default()
+        };
+        let mut random = ChaCha8Rng::from_seed([7; 32]);
+        let mut ask = |order: &[Family], traffic| {
+            ways(&published(Now::default(), &dns, order, traffic, &Dead::default(), &mut random))
+        };
+        use Protocol::{Imtp, Pitp, Simp};
+        let (imtp, pitp) = ([(Imtp, true, 1), (Imtp, false, 2)], [(Pitp, true, 3), (Pitp, false, 4)]);
+        let simp = [(Simp, true, 5), (Simp, false, 6)];
+        assert_eq!(ask(&Family::ALL, Traffic::Messages), [imtp, simp].concat());
+        assert_eq!(ask(&Family::ALL, Traffic::Presence), [pitp, simp].concat());
+        assert_eq!(ask(&[Family::Simp, Family::Imtp], Traffic::Messages), [simp, imtp].concat());
+        assert_eq!(ask(&[Family::Imtp], Traffic::Presence), pitp);
+    }
+
+    #[test]
+    fn default_ports_are_for_domains_that_publish_nothing() {
+        // COMMON-6.3-2, TOC-4, RFC 2782: an SRV record of whatever service, and be it `.`, ends the guessing
+        let mut dns = Published { addresses: vec!["127.0.0.9".parse().unwrap()], ..Published::default() };
+        let mut random = ChaCha8Rng::from_seed([7; 32]);
+        let mut ask = |dns: &Published, traffic| {
+            let places = published(Now::default(), dns, &Family::ALL, traffic, &Dead::default(), &mut random);
+            places.iter().map(|place| (place.protocol, place.address.port())).collect::<Vec<_>>()
+        };
+        use Protocol::{Imtp, Pitp, Simp};
+        assert_eq!(ask(&dns, Traffic::Messages), [(Imtp, 4687), (Simp, 7467)]);
+        assert_eq!(ask(&dns, Traffic::Presence), [(Pitp, 7487), (Simp, 7467)]);
+        dns.declined = vec![Service::ImServers];
+        assert_eq!(ask(&dns, Traffic::Messages), []);
+        assert_eq!(ask(&dns, Traffic::Presence), []);
+        dns.declined.clear();
+        dns.targets = vec![target(Service::PresenceServers, 0, 0, 1)];
+        assert_eq!(ask(&dns, Traffic::Messages), []);
+        assert_eq!(ask(&dns, Traffic::Presence), [(Pitp, 1)]);
+    }
+
+    #[test]
+    fn peers_by_hand_are_for_their_traffic() {
+        let peer = |domain: &str, protocol, last: u8| StaticPeer {
+            domain: Domain::parse(domain).unwrap(),
+            place: Place { protocol, tls: false, address: ([127, 0, 0, last], 1).into() },
+        };
+        use Protocol::{Imtp, Pitp, Simp};
+        let peers = [
+            peer("b.test", Simp, 1),
+            peer("b.test", Pitp, 2),
+            peer("c.test", Imtp, 3),
+            peer("b.test", Imtp, 4),
+        ];
+        let ask = |domain, order: &[Family], traffic| lasts(&by_hand(&peers, domain, order, traffic));
+        assert_eq!(ask("b.test", &Family::ALL, Traffic::Messages), [4, 1]);
+        assert_eq!(ask("b.test", &Family::ALL, Traffic::Presence), [2, 1]);
+        assert_eq!(ask("b.test", &[Family::Simp], Traffic::Messages), [1, 4]);
+        assert_eq!(ask("c.test", &Family::ALL, Traffic::Messages), [3]);
+        assert!(ask("c.test", &Family::ALL, Traffic::Presence).is_empty());
     }
 }

@@ -22,7 +22,7 @@ use crate::admin::{AdminReply, PeerStatus};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
 use crate::federation::route::{self, Dead};
-use crate::federation::{DnsError, Place, Published};
+use crate::federation::{DnsError, Family, Place, Published, Traffic};
 use crate::hub::address::Domain;
 use crate::hub::op::{Envelope, Refusal, TxId};
 use crate::limits;
@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub const PAUSE_MOST: Duration = Duration::from_secs(8);
 /// One address has this long to answer before the next is tried.
 const ATTEMPT: Duration = Duration::from_secs(3);
+/// The families that links speak.
+const ORDER: &[Family] = &[Family::Simp];
 /// Peer domains remembered; one more than that has to wait until one is forgotten.
 const DOMAINS: usize = 20_000;
 
@@ -138,7 +140,8 @@ impl Io {
     fn seek(&mut self, domain: &str) {
         let Some((name, link)) = self.links.links.get_key_value(domain) else { return };
         let (name, testing) = (Arc::clone(name), !link.tests.is_empty());
-        let by_hand = route::by_hand(&self.config.peers, domain);
+        let mut by_hand = route::by_hand(&self.config.peers, domain, ORDER, Traffic::Messages);
+        by_hand.retain(|place| ORDER.contains(&place.protocol.family()));
         if by_hand.is_empty() {
             let Ok(asked) = Domain::parse(domain) else { return };
             if let Some(link) = self.links.links.get_mut(domain) {
@@ -156,8 +159,8 @@ impl Io {
     pub(super) fn resolved(&mut self, domain: &Arc<str>, answer: Result<Published, DnsError>) {
         let places = match answer {
             Ok(published) => {
-                let order = &self.config.federation.order;
-                route::published(self.now, &published, order, &self.links.dead, &mut self.random)
+                let (dead, random) = (&self.links.dead, &mut self.random);
+                route::published(self.now, &published, ORDER, Traffic::Messages, dead, random)
             }
             Err(DnsError::Nothing) => {
                 return self.link_failed(domain, format!("DNS knows no server of {domain}"));

@@ -35,7 +35,7 @@ const QUEUE: usize = 1024;
 /// Questions looked into at once.
 const AT_ONCE: usize = 64;
 /// Queries of one question under way at once; each costs a descriptor or two.
-const QUERIES: usize = 3;
+const QUERIES: usize = 4;
 /// SRV records taken from one domain, all services together.
 const RECORDS: usize = 32;
 /// Addresses taken for one name.
@@ -257,13 +257,16 @@ async fn look_up(
     queries.want_addresses(domain.as_str());
     queries.todo.extend(Service::ALL.map(Query::Srv));
     let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::from([(domain.to_string(), Vec::new())]);
-    let mut targets: Vec<Target> = Vec::new();
+    let (mut targets, mut declined) = (Vec::<Target>::new(), Vec::new());
     let mut services = 0;
     let mut failed = false;
     while let Some((query, found)) = queries.next().await {
         match (query, found) {
             (Query::Srv(service), Ok(found)) => {
                 services += 1;
+                if found.iter().any(is_declined) {
+                    declined.push(service);
+                }
                 for target in found.iter().filter_map(|data| target(service, data)) {
                     if targets.len() == RECORDS {
                         break;
@@ -293,18 +296,21 @@ async fn look_up(
     if services < Service::ALL.len() {
         return Err(DnsError::Failed);
     }
-    publish(domain, targets, &mut addresses, failed || unfinished)
+    let published = Published { targets, declined, addresses: Vec::new() };
+    publish(domain, published, &mut addresses, failed || unfinished)
 }
 
 fn publish(
     domain: &Domain,
-    mut targets: Vec<Target>,
+    mut published: Published,
     addresses: &mut HashMap<String, Vec<IpAddr>>,
     uncertain: bool,
 ) -> Result<Published, DnsError> {
     let order = |service| Service::ALL.iter().position(|s| *s == service);
+    let targets = &mut published.targets;
     targets.sort_by_key(|t| order(t.service));
-    for target in &mut targets {
+    published.declined.sort_by_key(|service| order(*service));
+    for target in targets.iter_mut() {
         target.addresses = addresses.get(&target.host).cloned().unwrap_or_default();
     }
     let own = addresses.remove(domain.as_str()).unwrap_or_default();
@@ -315,7 +321,7 @@ fn publish(
     if own.is_empty() && targets.is_empty() {
         return Err(DnsError::Nothing);
     }
-    Ok(Published { targets, addresses: own })
+    Ok(Published { addresses: own, ..published })
 }
 
 /// Adds addresses, IPv4 before IPv6 however they came, up to the bound.
@@ -329,6 +335,11 @@ fn keep(kept: &mut Vec<IpAddr>, found: &[RData]) {
     kept.sort_by_key(IpAddr::is_ipv6);
     kept.dedup();
     kept.truncate(ADDRESSES);
+}
+
+/// A service that is decidedly not available (RFC 2782).
+fn is_declined(data: &RData) -> bool {
+    matches!(data, RData::SRV(srv) if srv.target.is_root())
 }
 
 fn target(service: Service, data: &RData) -> Option<Target> {

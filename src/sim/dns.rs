@@ -38,7 +38,8 @@ impl Dns {
                 published.targets.sort_by_key(|t| order(t.service));
             }
             _ => {
-                let published = Published { targets: vec![target], addresses: vec![address] };
+                let published =
+                    Published { targets: vec![target], addresses: vec![address], ..Published::default() };
                 self.set(domain, Ok(published));
             }
         }

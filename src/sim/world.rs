@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::config::{Config, Federation, Listen, ListenProtocol, Simp};
-use crate::federation::{Protocol, Service, Strength};
+use crate::federation::{Family, Service, Strength};
 use crate::hub::address::{Domain, Domains};
 use crate::limits::Limits;
 use crate::node::io::{ControlId, Input};
@@ -84,7 +84,7 @@ pub fn config(domains: &[&str], address: IpAddr) -> Config {
         ],
         tls: None,
         nameservers: Vec::new(),
-        federation: Federation { order: vec![Protocol::Simp], require: Strength::Medium, open: true },
+        federation: Federation { order: Family::ALL.to_vec(), require: Strength::Medium, open: true },
         peers: Vec::new(),
         simp: Simp::default(),
         limits: Limits::default(),

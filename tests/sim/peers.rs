@@ -66,7 +66,9 @@ fn every_address_and_every_target_is_tried() {
                 target(Service::Simp, 20, 1, &[alive]),
                 target(Service::Simp, 30, ROUTING, &[dead(3), alive]),
             ];
-            world.dns.set("b.test", Ok(Published { targets, addresses: vec![dead(4)] }));
+            world
+                .dns
+                .set("b.test", Ok(Published { targets, addresses: vec![dead(4)], ..Published::default() }));
         });
         assert_eq!(two.message(), "okay", "seed {seed}");
         let sends = two.world.peek(two.bob).inbox.iter().filter(|(_, o)| o.action() == "send").count();
@@ -81,7 +83,7 @@ fn without_srv_records_the_domains_own_address_and_the_drafts_port() {
         let mut two = two(seed, |world, a, b| {
             for (domain, host) in [("a.test", a), ("b.test", b)] {
                 let addresses = vec![world.hosts[host.0].ip()];
-                world.dns.set(domain, Ok(Published { targets: Vec::new(), addresses }));
+                world.dns.set(domain, Ok(Published { addresses, ..Published::default() }));
             }
         });
         assert_eq!(two.message(), "okay");
@@ -95,7 +97,9 @@ fn tls_is_tried_first_and_a_certificate_for_another_domain_is_not_taken() {
         let publish = |world: &mut World, b: HostId| {
             let alive = world.hosts[b.0].ip();
             let targets = vec![target(Service::Simps, 0, TLS, &[alive])];
-            world.dns.set("b.test", Ok(Published { targets, addresses: vec![dead(4)] }));
+            world
+                .dns
+                .set("b.test", Ok(Published { targets, addresses: vec![dead(4)], ..Published::default() }));
         };
         let mut good = two(seed, |world, _, b| publish(world, b));
         assert_eq!(good.message(), "okay");

@@ -34,6 +34,10 @@ fn serves(listen: &Listen, service: Service) -> bool {
     let reached = listen.address.ip().is_loopback() || listen.clear;
     match service {
         Service::Simps => listen.tls,
+        Service::ImServersTls
+        | Service::ImServers
+        | Service::PresenceServersTls
+        | Service::PresenceServers => false,
         Service::Simp => {
             listen.protocol == ListenProtocol::Simp && !listen.tls && !listen.notification && reached
         }
@@ -154,7 +158,7 @@ mod tests {
 
     fn judged(listen: &str, targets: Vec<Target>, here: &[&str]) -> Vec<(Mark, String)> {
         let here: Vec<IpAddr> = here.iter().map(|ip| ip.parse().unwrap()).collect();
-        let published = Published { targets, addresses: Vec::new() };
+        let published = Published { targets, ..Published::default() };
         let domain = Domain::parse("a.test").unwrap();
         let found = judge(&config(listen), &domain, &published, |ip| here.contains(&ip));
         found.into_iter().map(|finding| (finding.mark, finding.text)).collect()

@@ -192,6 +192,27 @@ fn what_is_not_there_is_nothing_and_asked_once() {
 }
 
 #[test]
+fn every_service_is_asked_for() {
+    // design 7; COMMON-6.3-1, IMTP-6.3-1, PITP-6.3-1
+    let server = Server::start(|name, kind| {
+        Some(match (name, kind) {
+            ("_ims-servers._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 1, "im.b.test.")],
+            ("_im-servers._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 2, "im.b.test.")],
+            ("_presences-servers._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 3, "im.b.test.")],
+            ("_presence-servers._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 4, "im.b.test.")],
+            ("_simps._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 5, "im.b.test.")],
+            ("_simp._tcp.b.test", RecordType::SRV) => vec![srv(0, 0, 6, "im.b.test.")],
+            ("im.b.test", RecordType::A) => vec![a(1)],
+            _ => vec![],
+        })
+    });
+    let found = Asker::new(&server).look_up("b.test").unwrap();
+    let services: Vec<_> = found.targets.iter().map(|t| (t.service, t.port, t.addresses.len())).collect();
+    let all: Vec<_> = Service::ALL.into_iter().zip(1..).map(|(service, port)| (service, port, 1)).collect();
+    assert_eq!(services, all);
+}
+
+#[test]
 fn a_service_that_is_not_offered_is_left_out() {
     // RFC 2782: a target of "." says so.
     let server = Server::start(|name, kind| {
@@ -203,6 +224,7 @@ fn a_service_that_is_not_offered_is_left_out() {
     });
     let found = Asker::new(&server).look_up("b.test").unwrap();
     assert!(found.targets.is_empty());
+    assert_eq!(found.declined, [Service::Simp]);
     assert_eq!(found.addresses.len(), 1);
 }
 
