@@ -58,16 +58,39 @@ CREATE TABLE acl (
     PRIMARY KEY (account, position)
 ) STRICT, WITHOUT ROWID;
 
--- Subscriptions to the presence of our users. Read in the order they were made (id).
+-- Who sees which of a user's presence documents: numbered from 1 without gaps, negative only within a
+-- transaction. 'class': the watchers' patterns, one a line.
+CREATE TABLE mapping (
+    id      INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    number  INTEGER NOT NULL CHECK (number <> 0),
+    class   TEXT    NOT NULL,
+    UNIQUE (account, number)
+) STRICT;
+
+-- What the watchers of a mapping see; without a row, nothing. Apart from the mapping, so that a change of
+-- numbers doesn't write the documents again. 'open', 'since', 'description': what it says, where it is read.
+CREATE TABLE document (
+    mapping      INTEGER PRIMARY KEY REFERENCES mapping ON DELETE CASCADE,
+    content_type TEXT,
+    octets       BLOB NOT NULL,
+    open         INTEGER CHECK (open IN (0, 1)),
+    since        INTEGER,
+    description  TEXT
+) STRICT;
+
+-- Subscriptions to the presence of our users. Read in the order they were made (id). Without 'expires' they
+-- last until they are ended. 'named': the watcher's server gave the token.
 CREATE TABLE inbound (
     id      INTEGER PRIMARY KEY,
     account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     watcher TEXT    NOT NULL,
     token   TEXT    NOT NULL,
-    expires INTEGER NOT NULL,
-    UNIQUE (account, token)
+    expires INTEGER,
+    named   INTEGER NOT NULL CHECK (named IN (0, 1)),
+    UNIQUE (account, watcher, token)
 ) STRICT;
-CREATE INDEX inbound_expires ON inbound (expires);
+CREATE INDEX inbound_expires ON inbound (expires) WHERE expires IS NOT NULL;
 
 -- Subscriptions that our users hold.
 CREATE TABLE outbound (
@@ -75,11 +98,11 @@ CREATE TABLE outbound (
     account    INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     presentity TEXT    NOT NULL,
     token      TEXT    NOT NULL,
-    expires    INTEGER NOT NULL,
+    expires    INTEGER,
     automatic  INTEGER NOT NULL CHECK (automatic IN (0, 1)),
     UNIQUE (account, presentity, token)
 ) STRICT;
-CREATE INDEX outbound_expires ON outbound (expires);
+CREATE INDEX outbound_expires ON outbound (expires) WHERE expires IS NOT NULL;
 
 -- What waits for a user's next login, in the order it was written down (seq); either a row of
 -- 'failure' or one of 'message' belongs to it. 'octets': what counts against the bound, 0 for failures.

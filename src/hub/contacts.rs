@@ -40,7 +40,7 @@ impl Hub {
             account.watching.push(Watching {
                 presentity: presentity.clone(),
                 token: String::new(),
-                expires: now.date,
+                expires: Some(now.date),
                 automatic: true,
                 state: WatchingState::Asking { tries: 0 },
                 seen: None,
@@ -128,7 +128,7 @@ impl Hub {
             Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
                 let lease = Duration::from_millis((*millis).max(1000) as u64);
                 watching.state = WatchingState::Live { renew: Some(now.tick + lease * 4 / 5) };
-                watching.expires = now.date + lease;
+                watching.expires = Some(now.date + lease);
                 let old = std::mem::replace(&mut watching.token, token.to_string());
                 if !old.is_empty() {
                     self.end_foreign(now, watcher, presentity.clone(), old, out);
@@ -165,7 +165,7 @@ impl Hub {
     /// The timer of the account: contacts whose lease wants renewal or whose server is tried again.
     pub(super) fn contacts_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        account.watching.retain(|w| w.automatic || w.expires > now.date);
+        account.watching.retain(|w| w.automatic || w.lasts(now.date));
         let due: Vec<_> = account
             .watching
             .iter()
@@ -202,9 +202,10 @@ impl Hub {
             return;
         }
         let expires = now.date + Duration::from_millis((*millis).max(0) as u64);
-        let outbound = Outbound { presentity, token: token.to_string(), expires, automatic: false };
+        let outbound =
+            Outbound { presentity, token: token.to_string(), expires: Some(expires), automatic: false };
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
-        account.watching.retain(|w| w.automatic || w.expires > now.date);
+        account.watching.retain(|w| w.automatic || w.lasts(now.date));
         // News is let in from now on: the other side does not wait for our disk.
         account.watching.push(Watching::kept(outbound.clone()));
         account.unsettled += 1;
@@ -264,7 +265,7 @@ impl super::account::Account {
         self.watching.iter().any(|w| {
             w.presentity == *presentity
                 && match w.state {
-                    WatchingState::Live { .. } => w.automatic || w.expires > now.date,
+                    WatchingState::Live { .. } => w.automatic || w.lasts(now.date),
                     // The other side may tell the first change before its grant has arrived.
                     WatchingState::Asking { .. } => true,
                     WatchingState::Again { .. } | WatchingState::Refused => false,

@@ -31,7 +31,8 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Held {
     token: String,
-    expires: Date,
+    /// None: it lasts until it is ended.
+    expires: Option<Date>,
     /// In the store. Those of our own users' contact lists are not: they end with the online period.
     durable: bool,
     /// Its end is being committed.
@@ -48,13 +49,19 @@ enum Telling {
     Again { at: Tick, tries: u8 },
 }
 
+impl Held {
+    fn lasts(&self, now: Date) -> bool {
+        self.expires.is_none_or(|end| end > now)
+    }
+}
+
 impl Watch {
     pub fn is_settled(&self) -> bool {
         self.telling == Telling::Quiet && !self.owed && self.leases.iter().all(|l| l.durable && !l.ending)
     }
 
     fn is_live(&self, now: Date) -> bool {
-        self.leases.iter().any(|lease| lease.expires > now)
+        self.leases.iter().any(|lease| lease.lasts(now))
     }
 }
 
@@ -63,7 +70,8 @@ impl Watch {
 pub(super) struct Watching {
     pub presentity: Address,
     pub token: String,
-    pub expires: Date,
+    /// None: it lasts until it is ended.
+    pub expires: Option<Date>,
     /// Made by us for his contact list, not by his client.
     pub automatic: bool,
     pub state: WatchingState,
@@ -97,6 +105,11 @@ impl Watching {
 
     pub fn is_settled(&self) -> bool {
         !self.automatic
+    }
+
+    /// Is his lease not over yet?
+    pub fn lasts(&self, now: Date) -> bool {
+        self.expires.is_none_or(|end| end > now)
     }
 }
 
@@ -143,7 +156,7 @@ impl Account {
     /// Forgets the leases that have ended while he was offline: nobody is told of those.
     pub fn forget_ended_leases(&mut self, now: Date) {
         self.watches.retain(|_, watch| {
-            watch.leases.retain(|lease| lease.expires > now || lease.ending);
+            watch.leases.retain(|lease| lease.lasts(now) || lease.ending);
             !watch.leases.is_empty()
         });
     }
@@ -156,7 +169,7 @@ impl Account {
             .iter()
             .filter(|_| self.is_online())
             .flat_map(|(_, watch)| &watch.leases)
-            .map(|lease| on_tick(lease.expires));
+            .filter_map(|lease| lease.expires.map(on_tick));
         let again = self.watches.iter().filter_map(|(_, watch)| match watch.telling {
             Telling::Again { at, .. } => Some(at),
             Telling::Quiet | Telling::Asked { .. } => None,
@@ -193,7 +206,7 @@ impl Hub {
             Some(Refusal::Malformed)
         } else {
             let pair = account.find_watch(&watcher).and_then(|at| account.watches.get(at));
-            let leases = pair.map_or(0, |w| w.leases.iter().filter(|l| l.expires > now.date).count());
+            let leases = pair.map_or(0, |w| w.leases.iter().filter(|l| l.lasts(now.date)).count());
             let full = account.watches.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT && pair.is_none();
             (full || leases >= limits::SUBSCRIPTIONS_PER_PAIR).then_some(Refusal::QuotaExceeded)
         };
@@ -210,7 +223,7 @@ impl Hub {
         }
         let durable = !matches!(origin, Origin::Hub(Errand::Watch { .. }));
         let expires = Date(now.date.0.saturating_add(millis));
-        let inbound = Inbound { watcher, token, expires };
+        let inbound = Inbound { watcher, token, expires: Some(expires), named: false };
         if durable {
             let id = account.id;
             account.unsettled += 1;
@@ -242,7 +255,8 @@ impl Hub {
             // The owner has forbidden it while it was being written down (OC-37).
             let presentity = account.address.clone();
             if durable {
-                let write = Write::RemoveInbound { account: account.id, tokens: vec![token] };
+                let write =
+                    Write::RemoveInbound { account: account.id, leases: vec![(watcher.clone(), token)] };
                 self.write(write, Then::Nothing);
             }
             let answer = Answer::refused(Refusal::TargetRefuses);
@@ -276,7 +290,7 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let lease =
             account.find_watch(&watcher).and_then(|at| account.watches.get_mut(at)).and_then(|watch| {
-                watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.expires > now.date)
+                watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.lasts(now.date))
             });
         let Some(lease) = lease else {
             let presentity = account.address.clone();
@@ -286,7 +300,8 @@ impl Hub {
         lease.ending = true;
         let (durable, token) = (lease.durable, lease.token.clone());
         if durable {
-            let write = Write::RemoveInbound { account: account.id, tokens: vec![token.clone()] };
+            let leases = vec![(watcher.clone(), token.clone())];
+            let write = Write::RemoveInbound { account: account.id, leases };
             account.unsettled += 1;
             self.write(write, Then::Unsubscribed { key, origin, watcher, token });
         } else {
@@ -344,9 +359,9 @@ impl Hub {
             let answer = Answer::refused(Refusal::NotSubscribed);
             return self.reply(now, origin, Kind::Own, &owner, &owner, answer, out);
         };
-        let tokens = watch.leases.iter().map(|lease| lease.token.clone()).collect();
+        let leases = watch.leases.iter().map(|lease| (watcher.clone(), lease.token.clone())).collect();
         account.unsettled += 1;
-        let write = Write::RemoveInbound { account: account.id, tokens };
+        let write = Write::RemoveInbound { account: account.id, leases };
         self.write(write, Then::Dropped { key, origin, watcher: watcher.clone() });
     }
 
@@ -381,9 +396,11 @@ impl Hub {
     fn forget_watch(&mut self, key: AccountKey, at: usize) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(watch) = account.watches.try_remove(at) else { return };
-        let tokens: Vec<_> = watch.leases.into_iter().filter(|l| l.durable).map(|l| l.token).collect();
-        if !tokens.is_empty() {
-            let write = Write::RemoveInbound { account: account.id, tokens };
+        let watcher = watch.watcher;
+        let durable = watch.leases.into_iter().filter(|l| l.durable);
+        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token)).collect();
+        if !leases.is_empty() {
+            let write = Write::RemoveInbound { account: account.id, leases };
             self.write(write, Then::Nothing);
         }
     }
@@ -538,7 +555,7 @@ impl Hub {
         let mut gone = Vec::new();
         let mut again = Vec::new();
         for (at, watch) in account.watches.iter_mut() {
-            watch.leases.retain(|lease| lease.expires > now.date || lease.ending);
+            watch.leases.retain(|lease| lease.lasts(now.date) || lease.ending);
             if watch.leases.is_empty() {
                 gone.push(at);
             } else if let Telling::Again { at: due, tries } = watch.telling

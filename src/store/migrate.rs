@@ -14,7 +14,8 @@ use super::error::Trouble;
 const SCHEMA: &str = include_str!("../../schema/schema.sql");
 
 /// What leads to it from an empty file, in order.
-const STEPS: &[&str] = &[include_str!("../../schema/001-base.sql")];
+const STEPS: &[&str] =
+    &[include_str!("../../schema/001-base.sql"), include_str!("../../schema/002-presence-store.sql")];
 
 /// The version that this program reads and writes.
 pub const VERSION: u32 = STEPS.len() as u32;

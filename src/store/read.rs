@@ -1,13 +1,15 @@
 //! Answers to questions: [`Read`] in, [`Reading`] out. Each is a few look-ups by key.
 
+use std::sync::Arc;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::error::Trouble;
 use super::key::KeyFile;
 use super::record::{
-    AccountId, AccountRecord, CredentialRecord, DeviceKey, Entries, ExpiredMessage, Inbound, Item, ItemId,
-    ItemKind, KeptMessage, Outbound, PeerRule, Read, Reading, WatcherPolicy,
+    AccountId, AccountRecord, CredentialRecord, DeviceKey, Document, Entries, ExpiredMessage, Gist, Inbound,
+    Item, ItemId, ItemKind, KeptMessage, Mapping, Outbound, PeerRule, Read, Reading, Shown, WatcherPolicy,
 };
 use crate::clock::Date;
 use crate::credential::PasswordRecord;
@@ -44,7 +46,8 @@ pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>
                 keeps_messages: row.get(4)?,
                 acl: None,
                 profile: Vec::new(),
-                told_online: row.get::<_, Option<i64>>(6)?.map(Date),
+                told_online: date_at(row, 6)?,
+                mappings: Vec::new(),
                 watched_by: Vec::new(),
                 watching: Vec::new(),
                 waiting: 0,
@@ -60,11 +63,19 @@ pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>
     }
     record.profile =
         entries(conn, "SELECT name, value FROM profile WHERE account = ?1 ORDER BY position", id)?;
+    record.mappings = mappings(conn, id)?;
     record.watched_by = all(
         conn,
-        "SELECT watcher, token, expires FROM inbound WHERE account = ?1 ORDER BY id",
+        "SELECT watcher, token, expires, named FROM inbound WHERE account = ?1 ORDER BY id",
         [id.0],
-        |row| Ok(Inbound { watcher: address_at(row, 0)?, token: row.get(1)?, expires: Date(row.get(2)?) }),
+        |row| {
+            Ok(Inbound {
+                watcher: address_at(row, 0)?,
+                token: row.get(1)?,
+                expires: date_at(row, 2)?,
+                named: row.get(3)?,
+            })
+        },
     )?;
     record.watching = all(
         conn,
@@ -74,7 +85,7 @@ pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>
             Ok(Outbound {
                 presentity: address_at(row, 0)?,
                 token: row.get(1)?,
-                expires: Date(row.get(2)?),
+                expires: date_at(row, 2)?,
                 automatic: row.get(3)?,
             })
         },
@@ -86,6 +97,25 @@ pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>
 
 fn entries(conn: &Connection, sql: &str, account: AccountId) -> Result<Entries, Trouble> {
     all(conn, sql, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn mappings(conn: &Connection, account: AccountId) -> Result<Vec<Mapping>, Trouble> {
+    all(
+        conn,
+        "SELECT m.class, d.mapping, d.content_type, d.octets, d.open, d.since, d.description
+         FROM mapping m LEFT JOIN document d ON d.mapping = m.id WHERE m.account = ?1 ORDER BY m.number",
+        [account.0],
+        |row| {
+            let shown = match row.get_ref(1)?.data_type() {
+                Type::Null => None,
+                _ => Some(Shown {
+                    document: Arc::new(Document { content_type: row.get(2)?, octets: row.get(3)? }),
+                    gist: Gist { open: row.get(4)?, since: date_at(row, 5)?, description: row.get(6)? },
+                }),
+            };
+            Ok(Mapping { class: row.get(0)?, shown })
+        },
+    )
 }
 
 fn credentials(conn: &Connection, key: &KeyFile, address: &str) -> Result<Option<CredentialRecord>, Trouble> {
@@ -227,6 +257,10 @@ pub fn one<T>(
     make: impl FnOnce(&Row<'_>) -> Result<T, Trouble>,
 ) -> Result<Option<T>, Trouble> {
     conn.prepare_cached(sql)?.query_row(params, |row| Ok(make(row))).optional()?.transpose()
+}
+
+fn date_at(row: &Row<'_>, column: usize) -> Result<Option<Date>, Trouble> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Date))
 }
 
 /// An address in a column. What is stored is canonical, so that no domain needs folding.

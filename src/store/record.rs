@@ -4,6 +4,8 @@
 //! disk alike. Writes of one tick travel together as a [`Batch`] and are committed together; nothing
 //! they promise is answered before [`Committed`] comes back.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Date;
@@ -49,6 +51,9 @@ pub struct AccountRecord {
     pub profile: Entries,
     /// When the online period began that his watchers were last told of, if they were.
     pub told_online: Option<Date>,
+    /// Who sees which of his presence documents: in order, number 1 first; the first that fits a watcher
+    /// decides.
+    pub mappings: Vec<Mapping>,
     /// Subscriptions to his presence.
     pub watched_by: Vec<Inbound>,
     /// Subscriptions he holds to the presence of others.
@@ -57,15 +62,87 @@ pub struct AccountRecord {
     pub waiting: u32,
 }
 
-/// A subscription to the presence of one of our users.
+/// A presence document as it was published: octets and type are kept unchanged (TOC-93).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its MIME type with parameters, as it was given; none: the protocol's default.
+    pub content_type: Option<String>,
+    /// Its octets.
+    pub octets: Vec<u8>,
+}
+
+/// What a document says, in the hub's words; taken from it when it was published. Nothing is known where
+/// it says nothing, or in a format that is not read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gist {
+    /// Can the user be written to?
+    pub open: Option<bool>,
+    /// Since when he is online.
+    pub since: Option<Date>,
+    /// What he says of himself.
+    pub description: Option<String>,
+}
+
+/// One mapping of a presentity: who sees what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The patterns of the watchers it is for, in the order and spelling given, one a line; nobody if empty.
+    pub class: String,
+    /// What they see; none: nothing, they are denied.
+    pub shown: Option<Shown>,
+}
+
+/// What the watchers of a mapping see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The document.
+    pub document: Arc<Document>,
+    /// What it says.
+    pub gist: Gist,
+}
+
+/// One edit of the list of mappings, by number: from 1 without gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MappingEdit {
+    /// A new mapping becomes number `at`, at most one more than there are; the ones from there on move up.
+    Insert {
+        /// Its number.
+        at: u32,
+        /// The mapping.
+        mapping: Mapping,
+    },
+    /// It goes, and the ones after it move down.
+    Delete {
+        /// Its number.
+        at: u32,
+    },
+    /// What its watchers see.
+    SetShown {
+        /// Its number.
+        at: u32,
+        /// None: they are denied.
+        shown: Option<Shown>,
+    },
+    /// Who its watchers are.
+    SetClass {
+        /// Its number.
+        at: u32,
+        /// As in [`Mapping`].
+        class: String,
+    },
+}
+
+/// A subscription to the presence of one of our users; one per watcher and token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// Who watches.
     pub watcher: Address,
-    /// What proves the right to end it (OC-42); unique.
+    /// What proves the right to end it (OC-42), or tells his connections apart (`named`).
     pub token: String,
-    /// When its lease is over.
-    pub expires: Date,
+    /// When its lease is over; none: it lasts until it is ended.
+    pub expires: Option<Date>,
+    /// The watcher's server gave the token, a connection-id that may be empty: each is told by itself.
+    pub named: bool,
 }
 
 /// A subscription that one of our users holds to somebody's presence.
@@ -75,8 +152,8 @@ pub struct Outbound {
     pub presentity: Address,
     /// What the presentity's home server gave out for it.
     pub token: String,
-    /// When its lease is over.
-    pub expires: Date,
+    /// When its lease is over; none: it lasts until it is ended.
+    pub expires: Option<Date>,
     /// Made by the contact place for a buddy (SIMP-15-1), not by the client itself.
     pub automatic: bool,
 }
@@ -250,19 +327,27 @@ pub enum Write {
         /// Since when, if online.
         since: Option<Date>,
     },
-    /// Adds a subscription to the presence of a user of ours. `Exists` if he has one with that token.
+    /// Changes the list of mappings. `NotFound` if the account or the number is not there.
+    EditMapping {
+        /// Whose.
+        account: AccountId,
+        /// How.
+        edit: MappingEdit,
+    },
+    /// Adds a subscription to the presence of a user of ours. `Exists` if there is one of that watcher with
+    /// that token.
     AddInbound {
         /// The presentity.
         account: AccountId,
         /// The subscription.
         inbound: Inbound,
     },
-    /// Ends subscriptions, by their tokens; unknown ones are passed over.
+    /// Ends subscriptions; unknown ones are passed over.
     RemoveInbound {
         /// The presentity.
         account: AccountId,
-        /// Which.
-        tokens: Vec<String>,
+        /// Watchers and tokens.
+        leases: Vec<(Address, String)>,
     },
     /// Notes a subscription of a user of ours; replaces the one to the same presentity with the same token.
     PutOutbound {

@@ -6,7 +6,8 @@ use super::error::Trouble;
 use super::key::KeyFile;
 use super::read::one;
 use super::record::{
-    AccountId, Change, Entries, Inbound, Item, ItemKind, Outbound, Outcome, PeerRule, WatcherPolicy, Write,
+    AccountId, Change, Entries, Inbound, Item, ItemKind, MappingEdit, Outbound, Outcome, PeerRule, Shown,
+    WatcherPolicy, Write,
 };
 use crate::clock::Date;
 use crate::credential::{PasswordRecord, Secret};
@@ -27,10 +28,11 @@ pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome,
             params![account.0, since.map(|d| d.0)],
         )?),
         Write::AddInbound { account, inbound } => add_inbound(conn, *account, inbound),
-        Write::RemoveInbound { account, tokens } => {
-            for token in tokens {
-                let sql = "DELETE FROM inbound WHERE account = ?1 AND token = ?2";
-                run(conn, sql, params![account.0, token])?;
+        Write::EditMapping { account, edit } => edit_mapping(conn, *account, edit),
+        Write::RemoveInbound { account, leases } => {
+            for (watcher, token) in leases {
+                let sql = "DELETE FROM inbound WHERE account = ?1 AND watcher = ?2 AND token = ?3";
+                run(conn, sql, params![account.0, watcher.as_str(), token])?;
             }
             Ok(Outcome::Done)
         }
@@ -186,10 +188,76 @@ fn add_inbound(conn: &Connection, account: AccountId, inbound: &Inbound) -> Resu
     if !exists(conn, account)? {
         return Ok(Outcome::NotFound);
     }
-    let sql = "INSERT INTO inbound (account, watcher, token, expires) VALUES (?1, ?2, ?3, ?4)
+    let sql = "INSERT INTO inbound (account, watcher, token, expires, named) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO NOTHING";
-    let watcher = inbound.watcher.as_str();
-    added(run(conn, sql, params![account.0, watcher, inbound.token, inbound.expires.0])?)
+    let (watcher, expires) = (inbound.watcher.as_str(), inbound.expires.map(|d| d.0));
+    added(run(conn, sql, params![account.0, watcher, inbound.token, expires, inbound.named])?)
+}
+
+fn edit_mapping(conn: &Connection, account: AccountId, edit: &MappingEdit) -> Result<Outcome, Trouble> {
+    match edit {
+        MappingEdit::Insert { at, mapping } => {
+            if *at == 0
+                || (*at > 1 && mapping_at(conn, account, *at - 1)?.is_none())
+                || !exists(conn, account)?
+            {
+                return Ok(Outcome::NotFound);
+            }
+            // Numbers are unique at every moment: those that move go by way of negative ones.
+            let sql = "UPDATE mapping SET number = -number - 1 WHERE account = ?1 AND number >= ?2";
+            run(conn, sql, params![account.0, at])?;
+            run(conn, TURN, [account.0])?;
+            let sql = "INSERT INTO mapping (account, number, class) VALUES (?1, ?2, ?3)";
+            run(conn, sql, params![account.0, at, mapping.class])?;
+            put_document(conn, conn.last_insert_rowid(), mapping.shown.as_ref())?;
+        }
+        MappingEdit::Delete { at } => {
+            let sql = "DELETE FROM mapping WHERE account = ?1 AND number = ?2";
+            if run(conn, sql, params![account.0, at])? == 0 {
+                return Ok(Outcome::NotFound);
+            }
+            let sql = "UPDATE mapping SET number = 1 - number WHERE account = ?1 AND number > ?2";
+            run(conn, sql, params![account.0, at])?;
+            run(conn, TURN, [account.0])?;
+        }
+        MappingEdit::SetShown { at, shown } => {
+            let Some(mapping) = mapping_at(conn, account, *at)? else { return Ok(Outcome::NotFound) };
+            run(conn, "DELETE FROM document WHERE mapping = ?1", [mapping])?;
+            put_document(conn, mapping, shown.as_ref())?;
+        }
+        MappingEdit::SetClass { at, class } => {
+            let sql = "UPDATE mapping SET class = ?3 WHERE account = ?1 AND number = ?2";
+            return found(run(conn, sql, params![account.0, at, class])?);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Gives the mappings that move their new numbers.
+const TURN: &str = "UPDATE mapping SET number = -number WHERE account = ?1 AND number < 0";
+
+/// The row of a mapping.
+fn mapping_at(conn: &Connection, account: AccountId, number: u32) -> Result<Option<i64>, Trouble> {
+    let sql = "SELECT id FROM mapping WHERE account = ?1 AND number = ?2";
+    one(conn, sql, params![account.0, number], |row| Ok(row.get(0)?))
+}
+
+fn put_document(conn: &Connection, mapping: i64, shown: Option<&Shown>) -> Result<(), Trouble> {
+    let Some(Shown { document, gist }) = shown else { return Ok(()) };
+    run(
+        conn,
+        "INSERT INTO document (mapping, content_type, octets, open, since, description)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            mapping,
+            document.content_type,
+            document.octets,
+            gist.open,
+            gist.since.map(|d| d.0),
+            gist.description
+        ],
+    )?;
+    Ok(())
 }
 
 fn put_outbound(conn: &Connection, account: AccountId, outbound: &Outbound) -> Result<Outcome, Trouble> {
@@ -205,7 +273,7 @@ fn put_outbound(conn: &Connection, account: AccountId, outbound: &Outbound) -> R
             account.0,
             outbound.presentity.as_str(),
             outbound.token,
-            outbound.expires.0,
+            outbound.expires.map(|d| d.0),
             outbound.automatic
         ],
     )?;

@@ -66,9 +66,17 @@ fn what_was_committed_is_there_for_readers_and_after_opening_again() {
     assert_eq!(record.keys[0].secret.expose(), "hush");
     // A reader can't change anything.
     assert!(reader.conn.execute("DELETE FROM account", []).is_err());
+    // TOC-71, TOC-83: the list, its documents, and what lasts until it is ended.
+    let bob = account(&store, BOB).unwrap().id;
+    let list = vec![mapping(b"one"), mapping(&[0; 70_000])];
+    done(&mut store, insert(bob, 1, list[1].clone()));
+    done(&mut store, insert(bob, 1, list[0].clone()));
+    let endless = Inbound { expires: None, named: true, ..inbound("K3x9", 0) };
+    done(&mut store, Write::AddInbound { account: bob, inbound: endless.clone() });
     drop((reader, store));
     let store = Store::open(&path, &key(), Mode::Open).unwrap();
-    assert!(account(&store, BOB).is_some());
+    let kept = account(&store, BOB).unwrap();
+    assert_eq!((kept.mappings, kept.watched_by), (list, vec![endless]));
     let mode: String = store.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     let full: i64 = store.conn.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
     assert_eq!((mode.as_str(), full), ("wal", 2));
@@ -313,6 +321,8 @@ fn every_message_is_one_line() {
 fn a_backup_is_a_whole_database_of_one_moment() {
     let (dir, path, mut store) = on_disk();
     done(&mut store, add_key(ALICE, "phone", "hush"));
+    let alice = account(&store, ALICE).unwrap().id;
+    done(&mut store, insert(alice, 1, mapping(b"here")));
     let reader = Reader::open(&path, &key()).unwrap();
     let copy = dir.path().join("copy.db");
     // A writer's open transaction neither delays it nor shows in it.
@@ -323,6 +333,7 @@ fn a_backup_is_a_whole_database_of_one_moment() {
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let restored = Store::open(&copy, &key(), Mode::Open).unwrap();
     assert_eq!(credentials(&restored, ALICE).unwrap().keys[0].secret.expose(), "hush");
+    assert_eq!(account(&restored, ALICE).unwrap().mappings, [mapping(b"here")]);
     assert!(account(&restored, BOB).is_none());
     assert_eq!(Reader::open(&copy, &key()).unwrap().check().unwrap(), Vec::<String>::new());
     // Nothing is overwritten, and nothing is left behind by a failure.
@@ -337,6 +348,43 @@ fn a_backup_is_a_whole_database_of_one_moment() {
     assert!(!dir.path().join("copy.db.partial").exists());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(reader.check().unwrap(), ["it is open to others (mode 0644): run 'chmod 600' on it"]);
+}
+
+#[test]
+fn a_database_of_the_first_release_is_brought_up_with_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATABASE_FILE);
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../../../schema/001-base.sql")).unwrap();
+    let insert = "INSERT INTO setting VALUES ('key check', ?1)";
+    old.execute(insert, [key().check()]).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 0x68727468; PRAGMA user_version = 1;
+         INSERT INTO account (id, address, made) VALUES (7, 'alice@example.org', 1000);
+         INSERT INTO profile VALUES (7, 0, 'message', 'in the lab');
+         INSERT INTO inbound (account, watcher, token, expires) VALUES
+            (7, 'bob@example.org', 't2', 5000), (7, 'bob@example.org', 't1', 9);
+         INSERT INTO outbound (account, presentity, token, expires, automatic) VALUES
+            (7, 'bob@example.org', 'x', 5000, 1);",
+    )
+    .unwrap();
+    drop(old);
+    assert_eq!(Reader::open(&path, &key()).unwrap_err().trouble, Trouble::Older { found: 1, known: VERSION });
+    let mut store = Store::open(&path, &key(), Mode::Open).unwrap();
+    let record = account(&store, ALICE).unwrap();
+    assert_eq!(record.profile, entries(&[("message", "in the lab")]));
+    // In their order, and not as if the watcher's server had named them.
+    assert_eq!(record.watched_by, [inbound("t2", 5000), inbound("t1", 9)]);
+    assert_eq!(record.watching, [Outbound { automatic: true, ..outbound(BOB, "x", 5000) }]);
+    assert_eq!(record.mappings, []);
+    done(&mut store, super::insert(record.id, 1, mapping(b"x")));
+    done(&mut store, Write::Admin(Change::RemoveAccount { address: ALICE.into() }));
+    let reader = Reader::open(&path, &key()).unwrap();
+    assert_eq!(reader.check().unwrap(), Vec::<String>::new());
+    let counts = reader.counts().unwrap();
+    assert_eq!((counts.version, counts.inbound, counts.outbound), (VERSION, 0, 0));
 }
 
 #[test]

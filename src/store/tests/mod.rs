@@ -4,7 +4,7 @@
 mod files;
 mod model;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -101,16 +101,27 @@ fn message(id: i64, body: &[u8]) -> Item {
 }
 
 fn inbound(token: &str, expires: i64) -> Inbound {
-    Inbound { watcher: address(BOB), token: token.into(), expires: Date(expires) }
+    Inbound { watcher: address(BOB), token: token.into(), expires: Some(Date(expires)), named: false }
 }
 
 fn outbound(presentity: &str, token: &str, expires: i64) -> Outbound {
     Outbound {
         presentity: address(presentity),
         token: token.into(),
-        expires: Date(expires),
+        expires: Some(Date(expires)),
         automatic: false,
     }
+}
+
+/// Seen by one watcher; the document says nothing that is read.
+fn mapping(octets: &[u8]) -> Mapping {
+    let document = Document { content_type: None, octets: octets.to_vec() };
+    let shown = Shown { document: Arc::new(document), gist: Gist::default() };
+    Mapping { class: "presence:bob@example.org".into(), shown: Some(shown) }
+}
+
+fn insert(account: AccountId, at: u32, mapping: Mapping) -> Write {
+    Write::EditMapping { account, edit: MappingEdit::Insert { at, mapping } }
 }
 
 fn entries(pairs: &[(&str, &str)]) -> Entries {
@@ -130,6 +141,7 @@ fn a_new_account_is_as_designed() {
         acl: None,
         profile: vec![],
         told_online: None,
+        mappings: vec![],
         watched_by: vec![],
         watching: vec![],
         waiting: 0,
@@ -260,8 +272,9 @@ fn subscriptions_are_kept_in_order_with_their_leases() {
     }
     let again = Write::AddInbound { account: id, inbound: inbound("t1", 9000) };
     assert_eq!(one(&mut store, again), Outcome::Exists);
-    let tokens = vec!["t1".to_owned(), "unknown".to_owned()];
-    done(&mut store, Write::RemoveInbound { account: id, tokens });
+    let other = (address("Carol@example.net"), "t2".to_owned());
+    let leases = vec![(address(BOB), "t1".to_owned()), (address(BOB), "unknown".to_owned()), other];
+    done(&mut store, Write::RemoveInbound { account: id, leases });
     let expected = vec![inbound("t2", 5000), inbound("t3", 5000)];
     assert_eq!(account(&store, ALICE).unwrap().watched_by, expected);
 
@@ -289,10 +302,81 @@ fn subscriptions_are_kept_in_order_with_their_leases() {
         Write::AddInbound { account: gone, inbound: inbound("t", 1) },
         Write::PutOutbound { account: gone, outbound: outbound(BOB, "t", 1) },
         Write::SetToldOnline { account: gone, since: None },
+        insert(gone, 1, mapping(b"")),
     ];
     for write in writes {
         assert_eq!(one(&mut store, write), Outcome::NotFound);
     }
+}
+
+#[test]
+fn a_connection_id_is_a_watchers_own() {
+    // TOC-83, TOC-84: blank is one like any other, and two watchers may have the same.
+    let (mut store, id) = with_alice();
+    let of = |watcher: &str, token: &str| Inbound {
+        watcher: address(watcher),
+        token: token.into(),
+        expires: None,
+        named: true,
+    };
+    let all = [of(BOB, ""), of("carol@example.net", ""), of(BOB, "K3x9"), of("carol@example.net", "K3x9")];
+    for inbound in all.clone() {
+        done(&mut store, Write::AddInbound { account: id, inbound });
+    }
+    let again = Write::AddInbound { account: id, inbound: inbound("K3x9", 7) };
+    assert_eq!(one(&mut store, again), Outcome::Exists);
+    assert_eq!(account(&store, ALICE).unwrap().watched_by, all);
+    done(&mut store, Write::RemoveInbound { account: id, leases: vec![(address(BOB), String::new())] });
+    assert_eq!(account(&store, ALICE).unwrap().watched_by, all[1..]);
+}
+
+#[test]
+fn mappings_are_numbered_without_gaps() {
+    // TOC-70, TOC-74, PITP-5-2, PITP-15.3-2, PITP-15.8-4
+    let (mut store, id) = with_alice();
+    let classes = |store: &Store| -> Vec<String> {
+        account(store, ALICE).unwrap().mappings.into_iter().map(|m| m.class).collect()
+    };
+    assert!(classes(&store).is_empty());
+    let class = |class: &str| Mapping { class: class.into(), shown: None };
+    for (at, name) in [(1, "fred"), (2, "harry\nalice"), (3, "net"), (4, "presence:*"), (5, "*")] {
+        done(&mut store, insert(id, at, class(name)));
+    }
+    done(&mut store, insert(id, 1, class("other")));
+    let edit = |edit| Write::EditMapping { account: id, edit };
+    done(&mut store, edit(MappingEdit::Delete { at: 2 }));
+    for at in [0, 7, u32::MAX] {
+        assert_eq!(one(&mut store, insert(id, at, class("x"))), Outcome::NotFound);
+        for missing in [
+            MappingEdit::Delete { at },
+            MappingEdit::SetShown { at, shown: None },
+            MappingEdit::SetClass { at, class: String::new() },
+        ] {
+            assert_eq!(one(&mut store, edit(missing)), Outcome::NotFound);
+        }
+    }
+    done(&mut store, insert(id, 6, class("")));
+    done(&mut store, edit(MappingEdit::SetClass { at: 2, class: String::new() }));
+    assert_eq!(classes(&store), ["other", "", "net", "presence:*", "*", ""]);
+    // TOC-93: octets and type come back as they were given, and what was read out of them with them.
+    let document =
+        Document { content_type: Some("application/presence; x=\"y\"".into()), octets: vec![0, 255] };
+    let gist = Gist { open: Some(false), since: Some(Date(-1)), description: Some("caf\u{e9}".into()) };
+    let shown = Shown { document: Arc::new(document), gist };
+    done(&mut store, edit(MappingEdit::SetShown { at: 3, shown: Some(shown.clone()) }));
+    done(&mut store, edit(MappingEdit::SetClass { at: 3, class: "org".into() }));
+    let kept = account(&store, ALICE).unwrap().mappings;
+    assert_eq!(kept[2], Mapping { class: "org".into(), shown: Some(shown) });
+    assert!(kept.iter().enumerate().all(|(at, m)| (at == 2) == m.shown.is_some()));
+    done(&mut store, edit(MappingEdit::SetShown { at: 3, shown: None }));
+    assert_eq!(account(&store, ALICE).unwrap().mappings[2], class("org"));
+    // Another's list is another's.
+    done(&mut store, add(BOB));
+    let bob = account(&store, BOB).unwrap().id;
+    assert_eq!(one(&mut store, insert(bob, 2, class("x"))), Outcome::NotFound);
+    done(&mut store, insert(bob, 1, class("x")));
+    done(&mut store, edit(MappingEdit::Delete { at: 1 }));
+    assert_eq!(account(&store, BOB).unwrap().mappings, [class("x")]);
 }
 
 #[test]
@@ -378,10 +462,15 @@ fn what_is_over_expires_and_nothing_else() {
         }
         other => panic!("{other:?}"),
     }
+    // Those without an end stay however late it is (TOC-83).
+    let endless = Inbound { expires: None, named: true, ..inbound("", 0) };
+    done(&mut store, Write::AddInbound { account: id, inbound: endless.clone() });
+    let endless_too = Outbound { expires: None, ..outbound(BOB, "", 0) };
+    done(&mut store, Write::PutOutbound { account: id, outbound: endless_too.clone() });
     done(&mut store, Write::Expire { leases: Date(50), items: Date(30) });
     let record = account(&store, ALICE).unwrap();
-    assert_eq!(record.watched_by, [inbound("50", 50)]);
-    assert_eq!(record.watching, [outbound(BOB, "50", 50)]);
+    assert_eq!(record.watched_by, [inbound("50", 50), endless]);
+    assert_eq!(record.watching, [outbound(BOB, "50", 50), endless_too]);
     let left: Vec<_> = items(&store, id, 9).into_iter().map(|item| item.id.0).collect();
     assert_eq!(left, [49, 50, 150]);
     assert_eq!(record.waiting, 3);
@@ -413,6 +502,7 @@ fn a_deleted_account_leaves_nothing_and_its_id_is_not_used_again() {
     done(&mut store, add_key(ALICE, "phone", "one"));
     done(&mut store, Write::SetProfile { account: id, profile: entries(&[("a", "b")]) });
     done(&mut store, Write::SetAcl { account: id, acl: entries(&[("a", "b")]) });
+    done(&mut store, insert(id, 1, mapping(b"x")));
     done(&mut store, Write::AddInbound { account: id, inbound: inbound("t", 1) });
     done(&mut store, Write::PutOutbound { account: id, outbound: outbound(BOB, "t", 1) });
     done(&mut store, Write::AddItem { account: id, item: failure(1, "x"), room: None });

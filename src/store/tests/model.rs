@@ -16,8 +16,9 @@ enum Step {
     Told(Option<i64>),
     Profile(Entries),
     Acl(Entries),
+    EditMapping(MappingEdit),
     AddInbound(Inbound),
-    RemoveInbound(Vec<String>),
+    RemoveInbound(Vec<(Address, String)>),
     PutOutbound(Outbound),
     RemoveOutbound(Address, Option<String>),
     AddItem(Item),
@@ -35,6 +36,45 @@ fn pairs() -> impl Strategy<Value = Entries> {
     prop::collection::vec(("[a-c]", "[x-z]{0,2}"), 0..4)
 }
 
+fn expires() -> impl Strategy<Value = Option<Date>> {
+    prop::option::of((0..9i64).prop_map(Date))
+}
+
+fn shown() -> impl Strategy<Value = Option<Shown>> {
+    let document = (prop::option::of("[a-b]/[c-d]?"), prop::collection::vec(any::<u8>(), 0..4));
+    let gist = (any::<Option<bool>>(), any::<Option<i64>>(), prop::option::of("[x-z]{0,2}"));
+    prop::option::of((document, gist).prop_map(|((content_type, octets), (open, since, description))| {
+        let gist = Gist { open, since: since.map(Date), description };
+        Shown { document: Arc::new(Document { content_type, octets }), gist }
+    }))
+}
+
+/// Numbers reach past both ends of the list.
+fn edit() -> impl Strategy<Value = MappingEdit> {
+    let class = || "([a-c]\n){0,2}";
+    let at = || prop_oneof![9 => 0..6u32, 1 => Just(u32::MAX)];
+    prop_oneof![
+        5 => (at(), class(), shown())
+            .prop_map(|(at, class, shown)| MappingEdit::Insert { at, mapping: Mapping { class, shown } }),
+        2 => at().prop_map(|at| MappingEdit::Delete { at }),
+        2 => (at(), shown()).prop_map(|(at, shown)| MappingEdit::SetShown { at, shown }),
+        1 => (at(), class()).prop_map(|(at, class)| MappingEdit::SetClass { at, class }),
+    ]
+}
+
+/// The same on a plain list; false if there is no such number.
+fn apply_edit(list: &mut Vec<Mapping>, edit: MappingEdit) -> bool {
+    let place = |at: u32| (at as usize).wrapping_sub(1);
+    match edit {
+        MappingEdit::Insert { at, mapping } if place(at) <= list.len() => list.insert(place(at), mapping),
+        MappingEdit::Delete { at } if place(at) < list.len() => drop(list.remove(place(at))),
+        MappingEdit::SetShown { at, shown } if place(at) < list.len() => list[place(at)].shown = shown,
+        MappingEdit::SetClass { at, class } if place(at) < list.len() => list[place(at)].class = class,
+        _ => return false,
+    }
+    true
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let token = || "[t-v]";
     let watcher = || prop::sample::select(&NAMES[..]).prop_map(address);
@@ -45,12 +85,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::option::of(0..9i64).prop_map(Step::Told),
         2 => pairs().prop_map(Step::Profile),
         2 => pairs().prop_map(Step::Acl),
-        3 => (watcher(), token(), 0..9i64).prop_map(|(watcher, token, expires)| {
-            Step::AddInbound(Inbound { watcher, token, expires: Date(expires) })
+        9 => edit().prop_map(Step::EditMapping),
+        3 => (watcher(), "[t-v]?", expires(), any::<bool>()).prop_map(|(watcher, token, expires, named)| {
+            Step::AddInbound(Inbound { watcher, token, expires, named })
         }),
-        1 => prop::collection::vec(token(), 0..3).prop_map(Step::RemoveInbound),
-        3 => (watcher(), token(), 0..9i64, any::<bool>()).prop_map(|(presentity, token, expires, automatic)| {
-            Step::PutOutbound(Outbound { presentity, token, expires: Date(expires), automatic })
+        1 => prop::collection::vec((watcher(), token()), 0..3).prop_map(Step::RemoveInbound),
+        3 => (watcher(), token(), expires(), any::<bool>()).prop_map(|(presentity, token, expires, automatic)| {
+            Step::PutOutbound(Outbound { presentity, token, expires, automatic })
         }),
         1 => (watcher(), prop::option::of(token())).prop_map(|(a, t)| Step::RemoveOutbound(a, t)),
         3 => (0..9i64, 0..9i64, prop::option::of(0..9usize)).prop_map(|(id, date, body)| {
@@ -71,8 +112,9 @@ fn write(step: &Step, name: &str, account: AccountId) -> Write {
         Step::Told(since) => Write::SetToldOnline { account, since: since.map(Date) },
         Step::Profile(profile) => Write::SetProfile { account, profile },
         Step::Acl(acl) => Write::SetAcl { account, acl },
+        Step::EditMapping(edit) => Write::EditMapping { account, edit },
         Step::AddInbound(inbound) => Write::AddInbound { account, inbound },
-        Step::RemoveInbound(tokens) => Write::RemoveInbound { account, tokens },
+        Step::RemoveInbound(leases) => Write::RemoveInbound { account, leases },
         Step::PutOutbound(outbound) => Write::PutOutbound { account, outbound },
         Step::RemoveOutbound(presentity, token) => Write::RemoveOutbound { account, presentity, token },
         Step::AddItem(item) => Write::AddItem { account, item, room: Some(ROOM) },
@@ -96,6 +138,7 @@ fn apply(model: &mut BTreeMap<String, Known>, name: &str, step: &Step) -> Outcom
                 acl: None,
                 profile: vec![],
                 told_online: None,
+                mappings: vec![],
                 watched_by: vec![],
                 watching: vec![],
                 waiting: 0,
@@ -106,8 +149,9 @@ fn apply(model: &mut BTreeMap<String, Known>, name: &str, step: &Step) -> Outcom
         Step::Remove => return model.remove(name).map_or(Outcome::NotFound, |_| Outcome::Done),
         Step::Expire(date) => {
             for known in model.values_mut() {
-                known.record.watched_by.retain(|s| s.expires.0 >= *date);
-                known.record.watching.retain(|s| s.expires.0 >= *date);
+                let lasts = |expires: Option<Date>| expires.is_none_or(|end| end.0 >= *date);
+                known.record.watched_by.retain(|s| lasts(s.expires));
+                known.record.watching.retain(|s| lasts(s.expires));
                 known.items.retain(|i| matches!(i.kind, ItemKind::Message(_)) || i.date.0 >= *date);
             }
             return Outcome::Done;
@@ -126,11 +170,18 @@ fn apply(model: &mut BTreeMap<String, Known>, name: &str, step: &Step) -> Outcom
         Step::Told(since) => record.told_online = since.map(Date),
         Step::Profile(profile) => record.profile = profile,
         Step::Acl(acl) => record.acl = Some(acl),
-        Step::AddInbound(new) if record.watched_by.iter().any(|s| s.token == new.token) => {
+        Step::EditMapping(edit) => {
+            return if apply_edit(&mut record.mappings, edit) { Outcome::Done } else { Outcome::NotFound };
+        }
+        Step::AddInbound(new)
+            if record.watched_by.iter().any(|s| s.watcher == new.watcher && s.token == new.token) =>
+        {
             return Outcome::Exists;
         }
         Step::AddInbound(new) => record.watched_by.push(new),
-        Step::RemoveInbound(tokens) => record.watched_by.retain(|s| !tokens.contains(&s.token)),
+        Step::RemoveInbound(leases) => record
+            .watched_by
+            .retain(|s| !leases.iter().any(|(watcher, token)| *watcher == s.watcher && *token == s.token)),
         Step::PutOutbound(new) => {
             let same = |s: &&mut Outbound| s.presentity == new.presentity && s.token == new.token;
             match record.watching.iter_mut().find(same) {
