@@ -1,7 +1,7 @@
-//! The real program over real sockets, met by a client in another language: the scripts of `tests/interop`, a
-//! stock SIMP 1.0 client and its checks, which are written from the protocol's clauses and know nothing of
-//! this server's code. Each script can be run by hand as well; they need nothing but python3, and dnsmasq
-//! for the two domains.
+//! The real program over real sockets, met by clients in another language: the scripts of `tests/interop`, stock
+//! clients of SIMP 1.0, IMTP and PITP and their checks, which are written from the protocols' clauses and know
+//! nothing of this server's code. Each script can be run by hand as well; they need nothing but python3,
+//! dnsmasq for the two domains, and openssl for certificates.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -38,6 +38,12 @@ fn script(name: &str, arguments: &[&str]) {
 #[test]
 fn the_stock_client_is_sound() {
     script("test_simp_client.py", &[]);
+}
+
+/// The clients of the new family, and their stub of a peer, without a server.
+#[test]
+fn the_transfer_clients_are_sound() {
+    script("test_imtp_client.py", &[]);
 }
 
 /// Every clause that a client can see: login, messages, presence, profile, access lists, streams, peers.
