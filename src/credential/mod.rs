@@ -3,10 +3,14 @@
 //! Two kinds of secret, kept apart (design 4). The account's password is known to its owner alone:
 //! only what can check it is kept ([`PasswordRecord`], [`verify_argon2`]). A device key is made by the
 //! server for one device and is known to it, because the digests of SIMP and SIP can't be checked
-//! otherwise ([`device_key`], [`simp`]). Nothing here draws random numbers or does I/O.
+//! otherwise ([`device_key`], [`simp`]). IMTP and PITP log in by SASL ([`sasl`], [`scram`]), with the
+//! account's password or a server's certificate. Nothing here draws random numbers or does I/O.
 
+pub mod channel;
 pub mod device;
 pub mod password;
+pub mod sasl;
+pub mod scram;
 pub mod simp;
 
 use std::fmt;

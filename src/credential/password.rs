@@ -77,6 +77,11 @@ impl Cost {
     pub const DEFAULT: Cost = Cost { memory: 19_456, passes: 2, iterations: 100_000 };
     /// As little as the standards allow: for tests and benchmarks with many accounts.
     pub const LEAST: Cost = Cost { memory: 8, passes: 1, iterations: 4096 };
+
+    /// SCRAM: iterations of PBKDF2.
+    pub fn iterations(self) -> u32 {
+        self.iterations
+    }
 }
 
 impl PasswordRecord {
@@ -97,21 +102,17 @@ impl PasswordRecord {
         if password.len() > MAX_PASSWORD {
             return Err(BadPassword::TooLong);
         }
-        let password = prepare(password);
-        if password.is_empty() {
+        let prepared = prepare(password);
+        if prepared.is_empty() {
             return Err(BadPassword::Empty);
         }
         let (argon2_salt, scram_salt) = salts.split_at(16);
         // The parameters are constants within the crate's bounds and the length is checked above.
         let argon2 = hasher(cost)
-            .and_then(|h| h.hash_password_with_salt(password.as_bytes(), argon2_salt).ok())
+            .and_then(|h| h.hash_password_with_salt(prepared.as_bytes(), argon2_salt).ok())
             .map(|hash: PasswordHash| hash.to_string())
             .ok_or(BadPassword::TooLong)?;
-        let salted = Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(
-            password.as_bytes(),
-            scram_salt,
-            cost.iterations,
-        ));
+        let salted = salted(password, scram_salt, cost.iterations);
         let client_key = Zeroizing::new(hmac_sha256(salted.as_ref(), b"Client Key"));
         Ok(PasswordRecord {
             argon2,
@@ -121,6 +122,12 @@ impl PasswordRecord {
             scram_server_key: STANDARD.encode(hmac_sha256(salted.as_ref(), b"Server Key")),
         })
     }
+}
+
+/// RFC 5802 3: SaltedPassword, the slow part of SCRAM. The password is prepared here.
+pub(super) fn salted(password: &str, salt: &[u8], iterations: u32) -> Zeroizing<[u8; 32]> {
+    let password = prepare(password);
+    Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations))
 }
 
 /// Does the password fit the verifier (PHC string format)? Takes some ten milliseconds.
