@@ -5,7 +5,7 @@
 //!           (per protocol, no I/O)               (protocol-neutral operations)
 //! ```
 //!
-//! * [`simp`]: a protocol family: codec, connection, adapter; no sockets, clocks or randomness.
+//! * [`simp`], [`imtp`]: a protocol family each: codec, connection, adapter; no sockets, clocks or randomness.
 //! * [`hub`]: the protocol-neutral heart: accounts, endpoints, messages, presence, subscriptions.
 //! * [`federation`]: which server of another domain to talk to, and which to believe.
 //! * [`node`]: a whole home server without I/O; one input enum, one ordered output.
@@ -23,7 +23,9 @@ pub mod config;
 pub mod credential;
 pub mod federation;
 pub mod hub;
+pub mod imtp;
 pub mod limits;
+pub mod mime;
 pub mod node;
 pub mod server;
 pub mod sim;

@@ -66,6 +66,8 @@ pub const START_LINE: usize = 1024;
 pub const HEADER_VALUE: usize = 8 * 1024;
 /// All headers, from the start line's end to the empty line.
 pub const HEADERS: usize = 32 * 1024;
+/// The same, and any payload but an `auth`'s, of a peer that has not shown who it is.
+pub const HEADERS_UNPROVEN: usize = 4 * 1024;
 /// How many of them.
 pub const HEADER_COUNT: usize = 128;
 /// The payload of an `auth`.
@@ -76,6 +78,8 @@ pub const DOCUMENT: usize = 64 * 1024;
 pub const ABSURD_PAYLOAD: u64 = 16 * 1024 * 1024;
 /// A URL or pattern, octets.
 pub const IDENTIFIER: usize = 1024;
+/// A domain name in one, octets.
+pub const DOMAIN: usize = 253;
 /// The connection-id of a subscription, octets.
 pub const CONNECTION_ID: usize = 64;
 /// Empty lines in a row between two messages (TOC-43).

@@ -8,6 +8,7 @@
 use crate::clock::Date;
 use crate::hub::address::{Address, MAX_DOMAIN, MAX_LOCAL};
 use crate::limits;
+use crate::mime::is_media_type;
 
 use super::object::{BadObject, Entry, Fault, Key, Malformed, Object, Scratch};
 
@@ -103,39 +104,6 @@ fn integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
     if plain { text.parse().ok() } else { None }
-}
-
-/// `type/subtype` with optional parameters (SIMP-4.2.1.7-1; RFC 2045 5.1).
-fn is_mime(text: &str) -> bool {
-    fn token(text: &str) -> Option<&str> {
-        let is_token = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b);
-        let len = text.bytes().position(|b| !is_token(b)).unwrap_or(text.len());
-        if len > 0 { text.get(len..) } else { None }
-    }
-    fn value(text: &str) -> Option<&str> {
-        let Some(quoted) = text.strip_prefix('"') else { return token(text) };
-        let mut escaped = false;
-        for (i, c) in quoted.char_indices() {
-            match c {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => return quoted.get(i + 1..),
-                '\r' | '\n' => return None,
-                _ => {}
-            }
-        }
-        None
-    }
-    fn parse(text: &str) -> Option<()> {
-        let spaces = [' ', '\t'];
-        let mut rest = token(token(text)?.strip_prefix('/')?)?;
-        while !rest.is_empty() {
-            rest = rest.trim_start_matches(spaces).strip_prefix(';')?.trim_start_matches(spaces);
-            rest = value(token(rest)?.strip_prefix('=')?)?;
-        }
-        Some(())
-    }
-    text == "text/plain" || parse(text).is_some()
 }
 
 /// The two ends of a request (SIMP-5-3).
@@ -490,7 +458,7 @@ impl<'a> Object<'a> {
         let message = Message {
             parties: self.parties()?,
             reply_to: self.optional(Key::ReplyTo, Ima::parse)?,
-            content_type: self.typed(Key::Type, |text| is_mime(text).then_some(text))?,
+            content_type: self.typed(Key::Type, |text| is_media_type(text).then_some(text))?,
             body: self.string(Key::Body)?,
         };
         if message.body.len() > limits::BODY { Err(Fault::TooLarge) } else { Ok(message) }

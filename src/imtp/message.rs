@@ -1,0 +1,268 @@
+//! Messages: a start line, raw headers and a payload, before anybody knows what they mean.
+//!
+//! Second in the flow of what is received: the [framer](super::framer) makes them, and
+//! [`Command::parse`](super::command::Command::parse) or
+//! [`Response::parse`](super::command::Response::parse) reads them. Everything is borrowed from the input; where
+//! the headers are stands in a [`Scratch`] that is used again for every message, so that in steady state
+//! reading allocates nothing. A relay takes from here, octet for octet, the headers that it must pass on.
+
+use super::command::Fault;
+use super::method::Method;
+use super::url;
+
+macro_rules! headers {
+    ($($name:ident $text:literal)*) => {
+        /// The headers that have a meaning, and the one that is forbidden.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Header {
+            $(#[doc = concat!("`", $text, "`")] $name,)*
+        }
+
+        impl Header {
+            /// All of them.
+            pub const ALL: [Header; 23] = [$(Header::$name),*];
+
+            /// As it is written.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Header::$name => $text,)* }
+            }
+
+            /// The header of this name; the case counts (COMMON-10-28).
+            pub fn of(name: &str) -> Option<Header> {
+                match name { $($text => Some(Header::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+headers! {
+    ContentLength "Content-Length"
+    ContentType "Content-Type"
+    ContentTransferEncoding "Content-Transfer-Encoding"
+    Astrength "Astrength"
+    AStrength "AStrength"
+    ErrorType "Error-Type"
+    ErrorDescription "Error-Description"
+    ErrorOriginator "Error-Originator"
+    Unreliable "Unreliable"
+    Mechanism "Mechanism"
+    Abort "Abort"
+    Presentity "Presentity"
+    Watcher "Watcher"
+    Mapping "Mapping"
+    Wpattern "Wpattern"
+    Subscription "Subscription"
+    Sender "Sender"
+    Inbox "Inbox"
+    Only "Only"
+    Except "Except"
+    Visited "Visited"
+    OrigSender "Orig-Sender"
+    OrigInbox "Orig-Inbox"
+}
+
+impl Header {
+    /// May it stand several times in one message? Of any other only the first counts (COMMON-10-24).
+    pub fn is_repeatable(self) -> bool {
+        matches!(
+            self,
+            Header::Wpattern | Header::Subscription | Header::Only | Header::Except | Header::OrigInbox
+        )
+    }
+}
+
+/// How far the authenticity of a message can be trusted; the smaller, the weaker (COMMON-11.4-2 to -6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Astrength {
+    /// Anybody could have forged it.
+    None,
+    /// Somebody who listened earlier could.
+    Weak,
+    /// Somebody who substitutes packets or answers of the DNS could.
+    Medium,
+    /// Nobody, even in control of all links.
+    Strong,
+}
+
+impl Astrength {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Astrength::None => "none",
+            Astrength::Weak => "weak",
+            Astrength::Medium => "medium",
+            Astrength::Strong => "strong",
+        }
+    }
+
+    /// Any other word counts as none (TOC-51).
+    fn of(text: &str) -> Astrength {
+        match text {
+            "strong" => Astrength::Strong,
+            "medium" => Astrength::Medium,
+            "weak" => Astrength::Weak,
+            _ => Astrength::None,
+        }
+    }
+}
+
+/// The first line of a command or response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start<'a> {
+    /// A command, or a response.
+    pub kind: Kind,
+    /// Letters and digits; compared octet by octet.
+    pub id: &'a str,
+    /// Letters, digits and hyphens; of a response, the command's.
+    pub method: &'a str,
+}
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `>`
+    Command,
+    /// `<… ok`
+    Ok,
+    /// `<… error`
+    Error,
+}
+
+/// One header in the input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// Where its first line begins.
+    pub start: u32,
+    /// Where its value begins: after the colon.
+    pub value: u32,
+    /// After the CRLF of its last line.
+    pub end: u32,
+    /// Which it is, if we know it.
+    pub header: Option<Header>,
+}
+
+/// Where messages are taken apart: kept from one to the next so that nothing is allocated anew. At most
+/// [`limits::HEADER_COUNT`](crate::limits::HEADER_COUNT) entries; one serves a whole node.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) slots: Vec<Slot>,
+    /// For each [`Header`]: the index of its first slot and one, or zero.
+    pub(super) known: [u8; Header::ALL.len()],
+    /// What is wrong with the headers.
+    pub(super) fault: Option<Fault>,
+}
+
+impl Scratch {
+    /// An empty one.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.known = [0; Header::ALL.len()];
+        self.fault = None;
+    }
+
+    pub(super) fn push(&mut self, slot: Slot) {
+        self.slots.push(slot);
+        let Some(first) = slot.header.and_then(|header| self.known.get_mut(header as usize)) else { return };
+        if *first == 0 {
+            *first = u8::try_from(self.slots.len()).unwrap_or(0);
+        }
+    }
+}
+
+/// A message as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub(super) start: Start<'a>,
+    /// From the start line to the empty line; empty if there is a fault.
+    pub(super) head: &'a str,
+    pub(super) payload: Option<&'a [u8]>,
+    pub(super) scratch: &'a Scratch,
+}
+
+impl<'a> Message<'a> {
+    /// Its first line.
+    pub fn start(&self) -> Start<'a> {
+        self.start
+    }
+
+    /// The payload; a present and empty one is not the same as none.
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        self.payload
+    }
+
+    /// What is wrong with the headers as such: then none of them can be asked for.
+    pub fn fault(&self) -> Option<Fault> {
+        self.scratch.fault
+    }
+
+    /// The value of a header, the first of several, without the white space and folds around it.
+    pub fn get(&self, header: Header) -> Option<&'a str> {
+        let index = self.scratch.known.get(header as usize).copied().unwrap_or_default();
+        self.scratch.slots.get(usize::from(index).checked_sub(1)?).map(|slot| self.value(slot))
+    }
+
+    /// All values of a header that may be repeated.
+    pub fn all(&self, header: Header) -> impl Iterator<Item = &'a str> + use<'a> {
+        let message = *self;
+        // Most messages have none: the slots are looked through only where there is one.
+        let slots = match self.get(header) {
+            Some(_) => message.scratch.slots.as_slice(),
+            None => &[],
+        };
+        slots.iter().filter(move |slot| slot.header == Some(header)).map(move |slot| message.value(slot))
+    }
+
+    fn value(&self, slot: &Slot) -> &'a str {
+        url::trim(self.head.get(slot.value as usize..slot.end as usize).unwrap_or_default())
+    }
+
+    /// How strong it says that it is: without saying, fully (COMMON-11.4-7). Of both spellings the weaker
+    /// counts (TOC-50).
+    pub fn astrength(&self) -> Astrength {
+        let said = |header| self.get(header).map_or(Astrength::Strong, Astrength::of);
+        said(Header::Astrength).min(said(Header::AStrength))
+    }
+
+    /// The headers that a relay has to pass on besides those it writes itself, each with its CRLF, as they
+    /// came: unknown ones, known ones that this method does not define (TOC-41), and, of what
+    /// may not be repeated, all but the first (COMMON-10-22, COMMON-10-25).
+    pub fn extras(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let message = *self;
+        let method = Method::of(self.start.method);
+        let slots = message.scratch.slots.iter().enumerate();
+        slots
+            .filter(move |(index, slot)| message.is_extra(method, *index, slot))
+            .filter_map(move |(_, slot)| message.head.as_bytes().get(slot.start as usize..slot.end as usize))
+    }
+
+    /// Appends the extras to a buffer.
+    pub fn copy_extras(&self, out: &mut Vec<u8>) {
+        for extra in self.extras() {
+            out.extend_from_slice(extra);
+        }
+    }
+
+    fn is_extra(&self, method: Option<Method>, index: usize, slot: &Slot) -> bool {
+        let (Some(header), Some(method)) = (slot.header, method) else { return slot.header.is_none() };
+        // Written anew at every hop, once; or never.
+        if matches!(
+            header,
+            Header::ContentLength | Header::ContentTransferEncoding | Header::Astrength | Header::AStrength
+        ) {
+            return false;
+        }
+        let (defined, repeatable) = match self.start.kind {
+            Kind::Command => (method.defines(header), header.is_repeatable()),
+            kind => (method.response_defines(kind == Kind::Ok, header), header.is_repeatable()),
+        };
+        // `Subscription` may be repeated only in the ok of `start-wi`.
+        let repeatable = repeatable && (header != Header::Subscription || self.start.kind == Kind::Ok);
+        let first = self.scratch.known.get(header as usize).copied().unwrap_or_default();
+        !defined || !repeatable && usize::from(first) != index + 1
+    }
+}

@@ -1,0 +1,34 @@
+//! Media types, as far as every protocol has to know them: their syntax.
+
+/// `type/subtype` with optional parameters (RFC 2045 5.1).
+pub fn is_media_type(text: &str) -> bool {
+    fn token(text: &str) -> Option<&str> {
+        let is_token = |b: u8| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b);
+        let len = text.bytes().position(|b| !is_token(b)).unwrap_or(text.len());
+        if len > 0 { text.get(len..) } else { None }
+    }
+    fn value(text: &str) -> Option<&str> {
+        let Some(quoted) = text.strip_prefix('"') else { return token(text) };
+        let mut escaped = false;
+        for (i, c) in quoted.char_indices() {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' => escaped = true,
+                '"' => return quoted.get(i + 1..),
+                '\r' | '\n' => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+    fn parse(text: &str) -> Option<()> {
+        let spaces = [' ', '\t'];
+        let mut rest = token(token(text)?.strip_prefix('/')?)?;
+        while !rest.is_empty() {
+            rest = rest.trim_start_matches(spaces).strip_prefix(';')?.trim_start_matches(spaces);
+            rest = value(token(rest)?.strip_prefix('=')?)?;
+        }
+        Some(())
+    }
+    text == "text/plain" || parse(text).is_some()
+}
