@@ -114,6 +114,10 @@ impl std::error::Error for ConfigError {}
 pub enum ListenProtocol {
     /// SIMP, routing and notification connections.
     Simp,
+    /// IMTP, from clients and servers.
+    Imtp,
+    /// PITP, from clients and servers.
+    Pitp,
     /// TLS, with the protocol chosen by ALPN.
     Tls,
 }

@@ -15,7 +15,7 @@ const NOTIFICATION_PORT: u16 = 7468;
 /// The port of a name server that is given by its address alone.
 const DNS_PORT: u16 = 53;
 /// Protocols that hearth knows of and this version does not speak.
-const NOT_YET: [&str; 5] = ["imtp", "pitp", "sip", "msrp", "metrics"];
+const NOT_YET: [&str; 3] = ["sip", "msrp", "metrics"];
 /// Protocols between domains that hearth knows of and this version does not speak.
 const PEERS_NOT_YET: &str = "sip";
 
@@ -136,11 +136,13 @@ fn listener(section: &Section<'_>, has_tls: bool) -> Read<Listen> {
     let named = section.required("protocol", "\"simp\"")?;
     let protocol = named.parse(|text| match text {
         "simp" => Ok(ListenProtocol::Simp),
+        "imtp" => Ok(ListenProtocol::Imtp),
+        "pitp" => Ok(ListenProtocol::Pitp),
         "tls" => Ok(ListenProtocol::Tls),
         later if NOT_YET.contains(&later) => {
             Err(format!("this version does not serve {later} yet: remove this [[listen]]"))
         }
-        _ => Err(format!("{text:?} is no protocol: use \"simp\" or \"tls\"")),
+        _ => Err(format!("{text:?} is no protocol: use \"simp\", \"imtp\", \"pitp\" or \"tls\"")),
     })?;
     let address = section.required("address", "\"127.0.0.1:7467\"")?.parse(parse_address)?;
     if let Some(field) = section.get("transport") {

@@ -119,6 +119,43 @@ fn all_settings_arrive() {
 }
 
 #[test]
+fn imtp_and_pitp_have_listeners_and_peers_of_their_own() {
+    // TOC-1, TOC-8, design 7
+    let config = with(
+        "[tls]\ncertificate = 'c'\nkey = 'k'\n\
+         [[listen]]\nprotocol = 'imtp'\naddress = '127.0.0.1:4687'\n\
+         [[listen]]\nprotocol = 'pitp'\naddress = '[::1]:7487'\nclear = true\n\
+         [[listen]]\nprotocol = 'imtp'\naddress = '0.0.0.0:4688'\ntls = true\n\
+         [[peer]]\ndomain = 'b.test'\nprotocol = 'imtp'\naddress = '127.0.0.3:4687'\n\
+         [[peer]]\ndomain = 'b.test'\nprotocol = 'pitp'\naddress = '127.0.0.3:7487'\ntls = true\n\
+         [[peer]]\ndomain = 'b.test'\nprotocol = 'simp'\naddress = '127.0.0.3:7467'\n",
+    )
+    .unwrap();
+    let listens: Vec<_> =
+        config.listen.iter().map(|l| (l.protocol, l.tls, l.clear, l.notification)).collect();
+    use ListenProtocol::{Imtp, Pitp, Simp};
+    assert_eq!(
+        listens,
+        [
+            (Simp, false, false, false),
+            (Imtp, false, false, false),
+            (Pitp, false, true, false),
+            (Imtp, true, false, false)
+        ]
+    );
+    let peers: Vec<_> = config.peers.iter().map(|p| (p.place.protocol, p.place.tls)).collect();
+    assert_eq!(peers, [(Protocol::Imtp, false), (Protocol::Pitp, true), (Protocol::Simp, false)]);
+    assert!(
+        error("[[listen]]\nprotocol = 'imtp'\naddress = '127.0.0.1:4687'\nnotification = true")
+            .contains(":9: notification: only a simp listener")
+    );
+    assert!(
+        error("[[peer]]\ndomain = 'b.test'\nprotocol = 'smtp'\naddress = '127.0.0.3:1'")
+            .contains(":8: protocol: \"smtp\" is no protocol between domains")
+    );
+}
+
+#[test]
 fn an_unknown_key_names_its_line_and_what_was_meant() {
     assert_eq!(
         error("[[listen]]\nprotocol = 'simp'\nadress = '127.0.0.1:1'"),
@@ -168,7 +205,11 @@ fn a_bad_value_names_its_line_and_what_to_write() {
         ),
         ("[[listen]]\nprotocol = 'tls'\naddress = '127.0.0.1:1'", 7, "protocol: TLS needs a certificate"),
         ("[[listen]]\nprotocol = 'sip'", 7, "protocol: this version does not serve sip yet: remove this"),
-        ("[[listen]]\nprotocol = 'irc'", 7, "protocol: \"irc\" is no protocol: use \"simp\" or \"tls\""),
+        (
+            "[[listen]]\nprotocol = 'irc'",
+            7,
+            "protocol: \"irc\" is no protocol: use \"simp\", \"imtp\", \"pitp\" or",
+        ),
         ("transport = 'udp'", 6, "transport: only sip goes over udp"),
         ("tls = true", 4, "protocol: TLS needs a certificate"),
         ("[dns", 6, "not TOML:"),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::io::{ConnId, Output};
+use super::io::{ConnId, Output, TlsPeer};
 use crate::clock::{Now, Tick};
 use crate::credential::Algorithm;
 use crate::hub::op::{EndpointId, Handle};
@@ -85,8 +85,8 @@ pub(crate) struct Conn {
     pub listener: u16,
     /// Only a notification connection may be made here.
     pub notification: bool,
-    /// The names of the peer's certificate, if the connection is secured.
-    pub tls: Option<Box<[String]>>,
+    /// Who is there, if the connection is secured.
+    pub tls: Option<Box<TlsPeer>>,
     pub role: Role,
     pub framer: Framer,
     /// The start of a command, or what may not be looked at yet.

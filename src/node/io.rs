@@ -5,9 +5,10 @@
 //! driver, links that are yet to be connections by the node.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::admin::{AdminReply, AdminRequest};
-use crate::federation::{DnsError, Place, Published};
+use crate::federation::{DnsError, Place, Protocol, Published};
 use crate::hub::address::Domain;
 use crate::store::record::{Batch, Committed, Read, Reading};
 
@@ -37,8 +38,22 @@ pub struct ControlId(pub u64);
 pub enum Alpn {
     /// `simp/1.0`.
     Simp,
-    /// The peer named none; a listener of one protocol serves that one.
+    /// `imtp`.
+    Imtp,
+    /// `pitp`.
+    Pitp,
+    /// The peer named none; a listener of one protocol serves that one, and the port of all SIMP.
     None,
+}
+
+impl From<Protocol> for Alpn {
+    fn from(protocol: Protocol) -> Alpn {
+        match protocol {
+            Protocol::Simp => Alpn::Simp,
+            Protocol::Imtp => Alpn::Imtp,
+            Protocol::Pitp => Alpn::Pitp,
+        }
+    }
 }
 
 /// Who is at the other end of a TLS connection.
@@ -49,6 +64,9 @@ pub struct TlsPeer {
     /// The DNS names of the peer's certificate, if it showed one that a trusted authority signed;
     /// lower-case, wildcards left out.
     pub names: Vec<String>,
+    /// What SCRAM-PLUS binds to: `tls-server-end-point` of the certificate that we showed, where that is
+    /// defined ([`end_point`](crate::credential::channel::end_point)). Shared by all connections.
+    pub end_point: Option<Arc<[u8]>>,
 }
 
 /// What happens to a node.

@@ -18,7 +18,8 @@ use rand_core::{Rng, SeedableRng};
 
 use crate::admin::{AdminReply, AdminRequest, Status};
 use crate::clock::{Now, Tick};
-use crate::config::{Config, ListenProtocol, Routing};
+use crate::config::{Config, Listen, ListenProtocol, Routing};
+use crate::federation::Protocol;
 use crate::hub::address::Domain;
 use crate::hub::op::Refusal;
 use crate::hub::{AccountKey, Hub};
@@ -167,17 +168,17 @@ impl Node {
                 if !core.guard.opened(peer.ip(), &core.io.config.limits) {
                     core.io.events.push_back(Event::Cut(conn));
                 } else if !tls {
-                    simp::conn::accepted(core, conn);
+                    core.begin(conn, Alpn::None);
                 }
             }
-            Input::Secured { conn, tls } => match (tls.alpn, core.io.conns.get_mut(conn)) {
-                (Alpn::Simp | Alpn::None, Some(place)) => {
-                    place.tls = Some(tls.names.into_boxed_slice());
+            Input::Secured { conn, tls } => {
+                if let Some(place) = core.io.conns.get_mut(conn) {
+                    let alpn = tls.alpn;
+                    place.tls = Some(Box::new(tls));
                     place.role = Role::Fresh;
-                    simp::conn::accepted(core, conn);
+                    core.begin(conn, alpn);
                 }
-                (_, None) => {}
-            },
+            }
             Input::Connected { dial, conn } => core.io.connected(dial, conn),
             Input::DialFailed { dial, why } => core.io.dial_failed(dial, why),
             Input::HalfClosed { conn } => simp::conn::peer_ended(core, now, conn),
@@ -321,7 +322,27 @@ impl Node {
     }
 }
 
+/// What is spoken on an accepted connection: what its listener is for, or, on the port of all, what the
+/// peer has chosen; SIMP if he has chosen nothing.
+fn spoken(listen: Option<&Listen>, alpn: Alpn) -> Protocol {
+    match (listen.map(|listen| listen.protocol), alpn) {
+        (Some(ListenProtocol::Imtp), _) | (Some(ListenProtocol::Tls), Alpn::Imtp) => Protocol::Imtp,
+        (Some(ListenProtocol::Pitp), _) | (Some(ListenProtocol::Tls), Alpn::Pitp) => Protocol::Pitp,
+        (Some(ListenProtocol::Simp | ListenProtocol::Tls) | None, _) => Protocol::Simp,
+    }
+}
+
 impl Core {
+    /// A connection is there to be spoken on.
+    fn begin(&mut self, id: ConnId, alpn: Alpn) {
+        let listener = self.io.conns.get_mut(id).map(|conn| usize::from(conn.listener));
+        let listen = listener.and_then(|listener| self.io.config.listen.get(listener));
+        match spoken(listen, alpn) {
+            Protocol::Simp => simp::conn::accepted(self, id),
+            Protocol::Imtp | Protocol::Pitp => self.io.events.push_back(Event::Cut(id)),
+        }
+    }
+
     /// Does what the last input has left to be done.
     fn follow_up(&mut self, now: Now) {
         while let Some(event) = self.io.events.pop_front() {

@@ -22,10 +22,14 @@ use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::config::Tls;
+use crate::config::{ListenProtocol, Tls};
+use crate::credential::channel;
+use crate::node::io::Alpn;
+use crate::server::tls::Session;
 
-/// The ALPN name of SIMP 1.0 (design 8).
-pub(super) const ALPN_SIMP: &[u8] = b"simp/1.0";
+/// The protocols that are chosen by ALPN, the best first, with their names (design 8).
+pub(super) const ALPN: [(Alpn, &[u8]); 3] =
+    [(Alpn::Imtp, b"imtp"), (Alpn::Pitp, b"pitp"), (Alpn::Simp, b"simp/1.0")];
 /// Sessions with peers that may be resumed; a few, since links are few.
 const REMEMBERED_PEERS: usize = 64;
 /// Names taken from one certificate.
@@ -35,7 +39,7 @@ const NAMES: usize = 100;
 #[derive(Clone)]
 pub(super) struct Keys {
     /// For accepted connections; none without a certificate.
-    pub server: Option<Arc<ServerConfig>>,
+    pub server: Option<Accepting>,
     /// For dialled ones.
     pub client: Arc<ClientConfig>,
     /// Who is believed.
@@ -63,12 +67,50 @@ impl Keys {
         };
         let server = match (&own, tls) {
             (Some((chain, key)), Some(tls)) => {
-                Some(Arc::new(server_config(&provider, &trust, chain, key, tls)?))
+                Some(Accepting::new(server_config(&provider, &trust, chain, key, tls)?, chain))
             }
             _ => None,
         };
         let client = Arc::new(client_config(&provider, &trust, own)?);
         Ok(Keys { server, client, trust })
+    }
+}
+
+/// What accepted connections need.
+#[derive(Clone)]
+pub(super) struct Accepting {
+    /// For the port of all protocols.
+    any: Arc<ServerConfig>,
+    /// For ports of one protocol, in the order of [`ALPN`]: a client may name others beside it.
+    one: [Arc<ServerConfig>; ALPN.len()],
+    /// Of the certificate, for SCRAM-PLUS.
+    end_point: Option<Arc<[u8]>>,
+}
+
+impl Accepting {
+    fn new(config: ServerConfig, chain: &[CertificateDer<'_>]) -> Accepting {
+        let one = ALPN.map(|(_, name)| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![name.to_vec()];
+            Arc::new(config)
+        });
+        let end_point = chain.first().and_then(|first| channel::end_point(first)).map(Arc::from);
+        Accepting { any: Arc::new(config), one, end_point }
+    }
+
+    /// A session on a listener for this protocol.
+    ///
+    /// # Errors
+    /// rustls' own, if the configuration is no good.
+    pub(super) fn accept(&self, protocol: ListenProtocol) -> Result<Session, rustls::Error> {
+        let [imtp, pitp, simp] = &self.one;
+        let config = match protocol {
+            ListenProtocol::Tls => &self.any,
+            ListenProtocol::Imtp => imtp,
+            ListenProtocol::Pitp => pitp,
+            ListenProtocol::Simp => simp,
+        };
+        Session::accept(config.clone(), self.end_point.clone())
     }
 }
 
@@ -91,7 +133,7 @@ fn server_config(
                 files.key.display()
             )
         })?;
-    config.alpn_protocols = vec![ALPN_SIMP.to_vec()];
+    config.alpn_protocols = ALPN.iter().map(|(_, name)| name.to_vec()).collect();
     // Nothing is kept per connection: sessions live in tickets, which the client keeps.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new().map_err(|e| format!("TLS cannot be set up: {e}"))?;
@@ -114,7 +156,6 @@ fn client_config(
             .map_err(|e| format!("the certificate cannot be shown to peers: {e}"))?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![ALPN_SIMP.to_vec()];
     config.resumption = Resumption::in_memory_sessions(REMEMBERED_PEERS);
     Ok(config)
 }

@@ -75,7 +75,7 @@ impl<N: Driven> Driver<N> {
         let mut conn = Conn::new(stream, if listen.tls { Stage::Handshake } else { Stage::Open });
         conn.fresh = true;
         if listen.tls {
-            let session = self.keys.server.clone().map(Session::accept);
+            let session = self.keys.server.as_ref().map(|keys| keys.accept(listen.protocol));
             let Some(Ok(session)) = session else { return };
             conn.tls = Some(Box::new(session));
         }
@@ -114,7 +114,7 @@ impl<N: Driven> Driver<N> {
         let Some(id) = self.register(Conn::new(stream, Stage::Dialling)) else {
             return self.failed.push((dial, "no more sockets".to_owned()));
         };
-        let tls = place.tls.then_some(domain);
+        let tls = place.tls.then_some((domain, place.protocol));
         self.dials.insert(id.slot, Dialling { dial, tls });
         self.deadlines.set(self.now.tick + limits::DIAL, id, Due::Dial);
     }
@@ -150,14 +150,14 @@ impl<N: Driven> Driver<N> {
     fn dialled(&mut self, id: ConnId) {
         let Some(Dialling { dial, tls }) = self.dials.get(&id.slot) else { return };
         let Some(conn) = self.table.get_mut(id) else { return };
-        let Some(domain) = tls else {
+        let Some((domain, protocol)) = tls else {
             conn.stage = Stage::Open;
             let dial = *dial;
             self.dials.remove(&id.slot);
             self.node.handle(self.now, Input::Connected { dial, conn: id });
             return self.want_read(id);
         };
-        match Session::connect(self.keys.client.clone(), domain) {
+        match Session::connect(self.keys.client.clone(), domain, *protocol) {
             Ok(session) => {
                 conn.tls = Some(Box::new(session));
                 conn.stage = Stage::Handshake;

@@ -140,8 +140,8 @@ pub(super) struct Listener {
 pub(super) struct Dialling {
     /// Its name.
     pub dial: DialId,
-    /// On TLS: whose certificate is expected.
-    pub tls: Option<crate::hub::address::Domain>,
+    /// On TLS: whose certificate is expected, and what is to be spoken.
+    pub tls: Option<(crate::hub::address::Domain, crate::federation::Protocol)>,
 }
 
 /// What a loop is made of.

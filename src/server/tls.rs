@@ -14,9 +14,10 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ClientConfig, CommonState, ServerConfig};
 
+use crate::federation::Protocol;
 use crate::hub::address::Domain;
 use crate::node::io::{Alpn, TlsPeer};
-use crate::server::keys::{ALPN_SIMP, Trust};
+use crate::server::keys::{ALPN, Trust};
 
 /// Clear octets ciphered at one go: four records of the largest size.
 const PIECE: usize = 64 * 1024;
@@ -43,6 +44,8 @@ pub(super) struct Session {
     partial: Vec<u8>,
     /// Ciphered octets that the socket has not taken yet.
     pub(super) unsent: Vec<u8>,
+    /// What the certificate that we show binds to, until the handshake is done.
+    end_point: Option<Arc<[u8]>>,
     secured: bool,
     /// The peer has said that no more comes: what still does is not looked at.
     ended: bool,
@@ -99,26 +102,44 @@ enum Step {
 }
 
 impl Session {
-    /// The server's end.
+    /// The server's end; `end_point` is that of the configuration's certificate.
     ///
     /// # Errors
     /// rustls' own, if the configuration is no good.
-    pub(super) fn accept(config: Arc<ServerConfig>) -> Result<Session, rustls::Error> {
-        Ok(Session::new(Side::Server(UnbufferedServerConnection::new(config)?)))
+    pub(super) fn accept(
+        config: Arc<ServerConfig>,
+        end_point: Option<Arc<[u8]>>,
+    ) -> Result<Session, rustls::Error> {
+        let side = Side::Server(UnbufferedServerConnection::new(config)?);
+        Ok(Session { end_point, ..Session::new(side) })
     }
 
-    /// The client's end: the peer's certificate must name `domain`.
+    /// The client's end: the peer's certificate must name `domain`, and he is told what is to be spoken.
     ///
     /// # Errors
     /// rustls' own, if the domain is no name for a certificate.
-    pub(super) fn connect(config: Arc<ClientConfig>, domain: &Domain) -> Result<Session, rustls::Error> {
+    pub(super) fn connect(
+        config: Arc<ClientConfig>,
+        domain: &Domain,
+        protocol: Protocol,
+    ) -> Result<Session, rustls::Error> {
         let name = ServerName::try_from(domain.as_str().to_owned())
             .map_err(|_| rustls::Error::General("no name for a certificate".to_owned()))?;
-        Ok(Session::new(Side::Client(UnbufferedClientConnection::new(config, name)?)))
+        let alpn = ALPN.iter().filter(|(alpn, _)| *alpn == protocol.into()).map(|(_, name)| name.to_vec());
+        let side = UnbufferedClientConnection::new_with_alpn(config, name, alpn.collect())?;
+        Ok(Session::new(Side::Client(side)))
     }
 
     fn new(side: Side) -> Session {
-        Session { side, partial: Vec::new(), unsent: Vec::new(), secured: false, ended: false, closed: false }
+        Session {
+            side,
+            partial: Vec::new(),
+            unsent: Vec::new(),
+            end_point: None,
+            secured: false,
+            ended: false,
+            closed: false,
+        }
     }
 
     /// Has the peer said that no more comes?
@@ -231,11 +252,16 @@ impl Session {
         }
     }
 
-    fn peer(&self, trust: &Trust) -> TlsPeer {
+    fn peer(&mut self, trust: &Trust) -> TlsPeer {
+        let end_point = self.end_point.take();
         let state = self.state();
-        let alpn = if state.alpn_protocol() == Some(ALPN_SIMP) { Alpn::Simp } else { Alpn::None };
+        let chosen = ALPN.iter().find(|(_, name)| state.alpn_protocol() == Some(name));
         let names = state.peer_certificates().map(|chain| trust.names(chain, UnixTime::now()));
-        TlsPeer { alpn, names: names.unwrap_or_default() }
+        TlsPeer {
+            alpn: chosen.map_or(Alpn::None, |(alpn, _)| *alpn),
+            names: names.unwrap_or_default(),
+            end_point,
+        }
     }
 
     /// Ciphers the first octets of `clear` and says how many. Only after the handshake.

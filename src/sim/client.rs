@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
 
+use crate::node::io::Alpn;
+
 use super::net::WireId;
 use super::reader::{Object, Reader};
 
@@ -89,6 +91,8 @@ pub struct Client {
     pub stage: Stage,
     /// Names of the TLS certificate it shows, if it opens with TLS.
     pub tls: Option<Vec<String>>,
+    /// The protocol it names on TLS.
+    pub alpn: Alpn,
 }
 
 impl Client {
@@ -110,6 +114,7 @@ impl Client {
             login: None,
             stage: Stage::Plain,
             tls: None,
+            alpn: Alpn::Simp,
         }
     }
 

@@ -21,7 +21,7 @@ const FLUSH: u64 = 5000;
 #[derive(Debug, Clone)]
 pub(super) enum Caller {
     /// A node's dial.
-    Node { host: usize, life: u32, dial: DialId, tls: bool, domain: String },
+    Node { host: usize, life: u32, dial: DialId, tls: bool, alpn: Alpn, domain: String },
     /// A client, with the names of its certificate if it speaks TLS.
     Client(ClientId),
 }
@@ -171,7 +171,8 @@ impl World {
                 let ip = self.hosts[host].ip();
                 let from = self.ephemeral(ip);
                 let domain = domain.to_string();
-                let caller = Caller::Node { host, life, dial, tls: place.tls, domain };
+                let alpn = place.protocol.into();
+                let caller = Caller::Node { host, life, dial, tls: place.tls, alpn, domain };
                 let delay = self.latency();
                 self.after(delay, Event::Syn { caller, from, to: place.address });
             }
@@ -426,7 +427,12 @@ impl World {
         let mut wait = late;
         if let Some(names) = shown {
             wait += self.latency();
-            let tls = TlsPeer { alpn: Alpn::Simp, names };
+            let alpn = match &caller {
+                Caller::Node { alpn, .. } => *alpn,
+                Caller::Client(client) => self.clients[client.0].alpn,
+            };
+            let end_point = Some(self.hosts[host].end_point());
+            let tls = TlsPeer { alpn, names, end_point };
             self.after(wait, Event::Secured { wire, tls });
         }
         self.wires[wire.0].pipes[1].last = self.now + wait;

@@ -97,6 +97,11 @@ impl Host {
         self.config.listen[0].address.ip()
     }
 
+    /// What SCRAM-PLUS binds to: a stand-in for the hash of the certificate.
+    pub fn end_point(&self) -> Arc<[u8]> {
+        Arc::from(self.certificate.join(",").into_bytes())
+    }
+
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.slots.iter().filter(|s| s.wire.is_some()).count()

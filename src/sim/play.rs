@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | `NAME logs in [as ADDRESS] [user=U] [key=K] [algorithms=A] [version=V] [from=IP] [at=HOME]` | login and connect; `self` is taken unless `keep=self` |
 //! | `NAME is refused …` | the same, but it fails, with `error` |
-//! | `NAME connects to HOME/IP:PORT [port=P] [from=IP] [tls=NAME,…] [header=no]` | a connection, with the header written |
+//! | `NAME connects to HOME/IP:PORT [port=P] [from=IP] [tls=NAME,…] [alpn=P] [header=no]` | a connection, with the header written |
 //! | `NAME connects to HOME as DOMAIN` | the played server of that domain connects |
 //! | `NAME accepts at DOMAIN` | a connection made to a played server; its header is written |
 //! | `NAME raw TEXT` | octets as they are |
@@ -35,6 +35,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use crate::node::io::Alpn;
 
 use super::client::{Answer, ClientId, Stage, digest};
 use super::clients::{PATIENCE, client_address};
@@ -360,6 +362,12 @@ impl Player {
         let client = self.world.new_client(who, from);
         self.world.client(client).tls = option("tls")
             .map(|names| names.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect());
+        self.world.client(client).alpn = match option("alpn").as_deref() {
+            None | Some("simp") => Alpn::Simp,
+            Some("imtp") => Alpn::Imtp,
+            Some("pitp") => Alpn::Pitp,
+            Some(other) => return Err(format!("what protocol is {other}?")),
+        };
         self.names.insert(who.to_owned(), client);
         self.world.open(client, place);
         if option("header").is_none() {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::clock::Date;
 use crate::config::{Config, Routing};
-use crate::credential::{PasswordRecord, Secret};
-use crate::federation::{DnsError, Service, Strength};
+use crate::credential::{Cost, PasswordRecord, Secret};
+use crate::federation::{DnsError, IMTP_PORT, PITP_PORT, Service, Strength};
 use crate::store::record::{Change, Outcome, PeerRule, WatcherPolicy};
 
 use super::clients::{PATIENCE, client_address};
@@ -18,15 +19,18 @@ use super::world::{HostId, ROUTING, TLS, World, config};
 
 type Options = BTreeMap<String, String>;
 
-/// A password's verifiers as the simulation's helper knows them.
+/// A password's verifiers as the simulation's helper knows them, with SCRAM keys of the least cost. They are
+/// made once for each password: a thousand seeds have the same few.
 pub fn password(text: &str) -> PasswordRecord {
-    PasswordRecord {
-        argon2: format!("sim:{text}"),
-        scram_salt: "c2FsdA==".to_owned(),
-        scram_iterations: 1,
-        scram_stored_key: String::new(),
-        scram_server_key: String::new(),
+    static MADE: Mutex<BTreeMap<String, PasswordRecord>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(record) = made.get(text) {
+        return record.clone();
     }
+    let keys = PasswordRecord::with_cost(text, *b"salts of those who are simulated", Cost::LEAST);
+    let record = PasswordRecord { argon2: format!("sim:{text}"), ..keys.expect("a password") };
+    made.insert(text.to_owned(), record.clone());
+    record
 }
 
 impl World {
@@ -146,6 +150,14 @@ impl Player {
             match dns.as_str() {
                 "simp" => self.world.dns.publish(domain, Service::Simp, address, ROUTING),
                 "simps" => self.world.dns.publish(domain, Service::Simps, address, TLS),
+                "imtp" => {
+                    self.world.dns.publish(domain, Service::ImServers, address, IMTP_PORT);
+                    self.world.dns.publish(domain, Service::PresenceServers, address, PITP_PORT);
+                }
+                "imtps" => {
+                    self.world.dns.publish(domain, Service::ImServersTls, address, TLS);
+                    self.world.dns.publish(domain, Service::PresenceServersTls, address, TLS);
+                }
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::config::{Config, Federation, Listen, ListenProtocol, Simp};
-use crate::federation::{Family, Service, Strength};
+use crate::federation::{Family, IMTP_PORT, PITP_PORT, Service, Strength};
 use crate::hub::address::{Domain, Domains};
 use crate::limits::Limits;
 use crate::node::io::{ControlId, Input};
@@ -81,6 +81,8 @@ pub fn config(domains: &[&str], address: IpAddr) -> Config {
             listen(ListenProtocol::Simp, ROUTING, false, false),
             listen(ListenProtocol::Simp, NOTIFICATION, false, true),
             listen(ListenProtocol::Tls, TLS, true, false),
+            listen(ListenProtocol::Imtp, IMTP_PORT, false, false),
+            listen(ListenProtocol::Pitp, PITP_PORT, false, false),
         ],
         tls: None,
         nameservers: Vec::new(),

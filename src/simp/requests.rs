@@ -296,7 +296,7 @@ fn may_speak(core: &mut Core, now: Now, id: ConnId, from: &Address, inquiry: boo
         vouched.0.swap_remove(at);
     }
     let Ok(asked) = Domain::parse(domain) else { return Verdict::No };
-    let named = conn.tls.as_ref().is_some_and(|names| names.iter().any(|name| name == domain))
+    let named = conn.tls.as_ref().is_some_and(|tls| tls.names.iter().any(|name| name == domain))
         || route::named_by_hand(&config.peers, &asked, conn.peer.ip());
     if named || config.federation.require == Strength::Strong || vouched.0.len() >= VOUCHED {
         if vouched.0.len() < VOUCHED {

@@ -113,7 +113,8 @@ fn octets_go_both_ways_and_the_protocol_is_chosen() {
         // With the end of the handshake: must come after `Secured`.
         client.write_all(b"hello").unwrap();
         client.flush().unwrap();
-        assert_eq!(secured(&rig), TlsPeer { alpn: chosen, names: Vec::new() });
+        let tls = secured(&rig);
+        assert_eq!((tls.alpn, tls.names.len()), (chosen, 0));
         assert_eq!(rig.octets(5), b"hello");
         rig.order(Order::Write(conn, b"welcome".to_vec()));
         let mut back = [0; 7];
@@ -126,6 +127,95 @@ fn octets_go_both_ways_and_the_protocol_is_chosen() {
         assert_eq!(client.read(&mut back).unwrap(), 0);
         drop(client);
         rig.closed(conn);
+    }
+}
+
+#[test]
+fn one_port_serves_every_protocol_and_a_port_of_one_serves_that_one() {
+    // design 8, TOC-8
+    let authority = Authority::new();
+    let files = authority.server(&["a.test"]);
+    let start = |protocol| {
+        let listen = Listen { protocol, ..listen_on("127.0.0.1:0", true) };
+        Rig::start(&[listen], Keys::load(Some(&files)).unwrap(), None, 100)
+    };
+    let chosen = |rig: &Rig, offered: &[&str]| {
+        let (mut client, conn) = connect(rig, client_config(&files, None, offered), "a.test");
+        let ready = client.write_all(b"x").and_then(|()| client.flush());
+        if ready.is_err() || client.conn.is_handshaking() {
+            rig.closed(conn);
+            return None;
+        }
+        match rig.next() {
+            Seen::Secured { tls } => {
+                assert_eq!(rig.octets(1), b"x");
+                rig.want(Output::Close { conn, flush: false });
+                rig.closed(conn);
+                Some(tls.alpn)
+            }
+            Seen::Closed { .. } => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let all = start(ListenProtocol::Tls);
+    assert_eq!(chosen(&all, &["imtp"]), Some(Alpn::Imtp));
+    assert_eq!(chosen(&all, &["pitp"]), Some(Alpn::Pitp));
+    assert_eq!(chosen(&all, &["simp/1.0"]), Some(Alpn::Simp));
+    assert_eq!(chosen(&all, &[]), Some(Alpn::None));
+    assert_eq!(chosen(&all, &["h2"]), None);
+    let pitp = start(ListenProtocol::Pitp);
+    assert_eq!(chosen(&pitp, &["simp/1.0", "imtp", "pitp"]), Some(Alpn::Pitp));
+    assert_eq!(chosen(&pitp, &[]), Some(Alpn::None));
+    assert_eq!(chosen(&pitp, &["imtp"]), None);
+}
+
+#[test]
+fn both_ends_know_the_same_channel() {
+    // RFC 5929 4: in TLS 1.3, where it is resumed, and in 1.2
+    use crate::credential::channel::end_point;
+    let authority = Authority::new();
+    let files = authority.server(&["a.test"]);
+    let rig = rig(&files);
+    let config = Arc::new(client_config(&files, None, &["simp/1.0"]));
+    let older = Arc::new(older_client_config(&files, &files));
+    let mut first = None;
+    for config in [config.clone(), config, older.clone(), older] {
+        let (mut client, conn) = connect(&rig, (*config).clone(), "a.test");
+        client.write_all(b"x").unwrap();
+        client.flush().unwrap();
+        let ours = secured(&rig).end_point.unwrap();
+        let theirs = end_point(&client.conn.peer_certificates().unwrap()[0]).unwrap();
+        assert_eq!(*ours, *theirs);
+        // One for all connections.
+        assert!(Arc::ptr_eq(first.get_or_insert_with(|| ours.clone()), &ours));
+        assert_eq!(rig.octets(1), b"x");
+        rig.order(Order::Write(conn, b"y".to_vec()));
+        client.read_exact(&mut [0; 1]).unwrap();
+        rig.want(Output::Close { conn, flush: false });
+        rig.closed(conn);
+    }
+}
+
+#[test]
+fn a_link_shows_its_server_s_certificate_and_names_its_protocol() {
+    // TOC-19: EXTERNAL between servers rests on it
+    let authority = Authority::new();
+    use ExtendedKeyUsagePurpose::ServerAuth;
+    let (a, b) =
+        (authority.sign("a", &["a.test"], &[ServerAuth]), authority.sign("b", &["b.test"], &[ServerAuth]));
+    let there = Listen { protocol: ListenProtocol::Tls, ..listen_on("127.0.0.1:0", true) };
+    let there = Rig::start(&[there], Keys::load(Some(&a)).unwrap(), None, 10);
+    let here = Rig::start(&[], Keys::load(Some(&b)).unwrap(), None, 10);
+    for (number, protocol, alpn) in
+        [(1, Protocol::Imtp, Alpn::Imtp), (2, Protocol::Pitp, Alpn::Pitp), (3, Protocol::Simp, Alpn::Simp)]
+    {
+        let place = Place { protocol, tls: true, address: there.addresses[0] };
+        let domain = Domain::parse("a.test").unwrap();
+        here.want(Output::Dial { dial: DialId(number), place, domain });
+        assert!(matches!(there.next(), Seen::Accepted { .. }));
+        let tls = secured(&there);
+        assert_eq!((tls.alpn, tls.names), (alpn, vec!["b.test".to_owned()]));
+        assert!(matches!(here.next(), Seen::Connected { .. }));
     }
 }
 
@@ -144,7 +234,7 @@ fn older_client_config(files: &Tls, shown: &Tls) -> ClientConfig {
 fn octets_that_come_with_the_end_of_the_handshake_are_news_after_it() {
     // The peer's last flight and his first octets in one read, where we have nothing to say in
     // between: TLS 1.2, the session resumed.
-    use crate::server::tls::{Event, Outgoing, Session};
+    use crate::server::tls::{Event, Outgoing};
     let authority = Authority::new();
     let files = authority.server(&["a.test"]);
     let keys = Keys::load(Some(&files)).unwrap();
@@ -152,7 +242,7 @@ fn octets_that_come_with_the_end_of_the_handshake_are_news_after_it() {
     for kind in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
         let name = ServerName::try_from("a.test").unwrap();
         let mut client = ClientConnection::new(config.clone(), name).unwrap();
-        let mut server = Session::accept(keys.server.clone().unwrap()).unwrap();
+        let mut server = keys.server.clone().unwrap().accept(ListenProtocol::Tls).unwrap();
         client.writer().write_all(b"hello").unwrap();
         let mut seen = Vec::new();
         while seen.len() < 2 {
@@ -404,6 +494,7 @@ fn new_certificates_are_shown_from_the_next_connection_on() {
     let second = authority.sign("second", &["a2.test"], &[]);
     let new = Arc::new(config(LISTEN, authority.dir.path()));
     let keys = Keys::load(Some(&second)).unwrap();
+    let shown = CertificateDer::from_pem_file(&second.certificate).unwrap();
     let reloaded = crate::server::answers::Reloaded { config: new.clone(), keys };
     rig.answers.send(Answer::Reloaded(Ok(reloaded)));
     match rig.next() {
@@ -414,7 +505,7 @@ fn new_certificates_are_shown_from_the_next_connection_on() {
 
     let (mut fresh, _) = connect(&rig, client_config(&first, None, &[]), "a2.test");
     fresh.write_all(b"y").unwrap();
-    secured(&rig);
+    assert_eq!(secured(&rig).end_point.as_deref(), crate::credential::channel::end_point(&shown).as_deref());
     assert_eq!(rig.octets(1), b"y");
     old.write_all(b"still here").unwrap();
     assert_eq!(rig.octets(10), b"still here");
@@ -425,7 +516,7 @@ fn new_certificates_are_shown_from_the_next_connection_on() {
 /// A session fed by hand: what a client says, changed and cut anyhow, must never do worse than fail.
 #[test]
 fn nothing_a_client_sends_breaks_more_than_his_own_session() {
-    use crate::server::tls::{Outgoing, Session};
+    use crate::server::tls::Outgoing;
     use proptest::test_runner::{Config as Runs, TestRunner};
     let authority = Authority::new();
     let files = authority.server(&["a.test"]);
@@ -438,7 +529,7 @@ fn nothing_a_client_sends_breaks_more_than_his_own_session() {
         let mut roll = |sides: usize| dice.next().unwrap() as usize % sides;
         let mut client =
             ClientConnection::new(config.clone(), ServerName::try_from("a.test").unwrap()).unwrap();
-        let mut server = Session::accept(keys.server.clone().unwrap()).unwrap();
+        let mut server = keys.server.clone().unwrap().accept(ListenProtocol::Tls).unwrap();
         for _ in 0..6 {
             let mut flight = Vec::new();
             while client.wants_write() {
