@@ -41,8 +41,10 @@ pub const REQUESTS_IN_FLIGHT_LINK: usize = 4096;
 pub const MALFORMED: u8 = 10;
 /// Octets that wait for one slow reader; then it is cut (design 9).
 pub const UNSENT: usize = 1024 * 1024;
-/// Live endpoints of one account (OC-47).
-pub const ENDPOINTS: usize = 8;
+/// Live endpoints of one account (TOC-34): a bit for each in a request's state.
+pub const ENDPOINTS: usize = 32;
+/// Of those, the ones that take everything (OC-47).
+pub const ENDPOINTS_WHOLE: usize = 8;
 /// Subscriptions of one watcher to one presentity (OC-41).
 pub const SUBSCRIPTIONS_PER_PAIR: usize = 8;
 /// Watchers of one account, and presentities watched by one account.
@@ -86,6 +88,13 @@ pub const CONNECTION_ID: usize = 64;
 pub const EMPTY_LINES: u8 = 8;
 /// Patterns of one watcher class or filter (TOC-34).
 pub const PATTERNS: usize = 256;
+/// Mappings of one presentity (TOC-34).
+pub const MAPPINGS: usize = 256;
+/// Octets of all presence documents of one presentity: they are in memory while he is.
+pub const PRESENCE_OCTETS: usize = 1024 * 1024;
+/// Subscriptions of one watcher to one presentity that his server tells apart by itself: one for each of his
+/// connections.
+pub const SUBSCRIPTIONS_NAMED: usize = 32;
 /// The description of an error, octets (TOC-44).
 pub const DESCRIPTION: usize = 200;
 
@@ -118,6 +127,11 @@ pub const LEASE: Duration = Duration::from_secs(24 * 3600);
 /// Pauses before an unanswered notification is tried again: with the time given to answer, three tries within
 /// five minutes (OC-43).
 pub const NOTIFY_RETRY: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(150)];
+/// The same for a subscription without a lease (TOC-81): the last of them again and again, until a day is over.
+pub const NOTIFY_RETRY_NAMED: [Duration; 4] =
+    [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(1800), Duration::from_secs(3600)];
+/// So many tries take a day.
+pub const NOTIFY_TRIES_NAMED: usize = 26;
 /// That a peer was found to speak for a domain holds this long; then it is found out anew.
 pub const TRUST: Duration = Duration::from_secs(600);
 /// A connection that was found not to speak for a domain is not looked into again for so long: DNS may

@@ -75,7 +75,7 @@ impl Family {
 }
 
 /// What a peer's server is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Traffic {
     /// Messages, and the reports about them.
     Messages,

@@ -11,7 +11,9 @@ use compact_str::CompactString;
 
 use super::acl::{self, AccessList, Operation};
 use super::address::{Address, Domains};
-use super::op::{EndpointId, Handle, Presence};
+use super::mappings::{List, View};
+use super::op::{EndpointId, Handle, Presence, Seat};
+use super::pattern::Filter;
 use super::subscription::{Watch, Watching};
 use super::transaction::Queue;
 use crate::clock::{Date, Tick};
@@ -37,6 +39,10 @@ pub(super) struct Account {
     pub profile: Entries,
     pub description: Arc<str>,
     pub endpoints: Vec<EndpointId>,
+    /// Those of them that take messages from somebody.
+    pub listeners: u8,
+    /// Who sees what of his presence, if he ever said so.
+    pub list: Option<Box<List>>,
     /// When the present online period began.
     online: Option<Date>,
     /// What watchers are to see now, as a fingerprint.
@@ -45,6 +51,8 @@ pub(super) struct Account {
     pub told_online: Option<Date>,
     /// Who watches him.
     pub watches: slab::Slab<Watch>,
+    /// Of the last of these.
+    pub serial: u32,
     /// Whom he watches.
     pub watching: Vec<Watching>,
     /// Reports and kept messages that wait in the store.
@@ -86,10 +94,13 @@ impl Account {
             description: Arc::from(""),
             profile: Entries::new(),
             endpoints: Vec::new(),
+            listeners: 0,
+            list: List::from_records(record.mappings, domains),
             online: None,
             shown: 0,
             told_online: record.told_online,
             watches: slab::Slab::new(),
+            serial: 0,
             watching: record.watching.into_iter().map(Watching::kept).collect(),
             waiting: record.waiting,
             delivering: 0,
@@ -102,8 +113,8 @@ impl Account {
         };
         account.set_profile(record.profile);
         account.shown = account.fingerprint_of(None);
-        let told = account.fingerprint_of(record.told_online);
         for inbound in record.watched_by {
+            let told = account.fingerprint_for(&inbound.watcher, inbound.named, record.told_online);
             account.add_lease(Date::default(), inbound, true, told);
         }
         account
@@ -137,22 +148,71 @@ impl Account {
         self.online.is_some()
     }
 
-    pub fn presence(&self) -> Presence {
+    /// What everybody sees of him who sees anything, unless he has said who sees what.
+    fn presence(&self) -> Presence {
         Presence {
             online: self.online.is_some(),
             since: self.online,
             description: Arc::clone(&self.description),
+            document: None,
         }
     }
 
-    /// The decision of the contact place (SIMP-3.8-1).
+    fn view(&self, watcher: &Address) -> View<'_> {
+        self.list.as_ref().map_or(View::Live, |list| list.view(watcher))
+    }
+
+    /// What this watcher sees of him; none: nothing at all. A published document says what it says; what it
+    /// leaves open is seen as it is (design 6).
+    pub fn presence_for(&self, watcher: &Address) -> Option<Presence> {
+        match self.view(watcher) {
+            View::Live => Some(self.presence()),
+            View::Denied => None,
+            View::Shown(shown) => {
+                let gist = &shown.gist;
+                let online = gist.open.unwrap_or(self.online.is_some());
+                Some(Presence {
+                    online,
+                    since: if online { gist.since.or(self.online) } else { None },
+                    description: shown.description.clone().unwrap_or_else(|| Arc::clone(&self.description)),
+                    document: Some(Arc::clone(&shown.document)),
+                })
+            }
+        }
+    }
+
+    /// What makes two presences the same to this watcher. One who is told of each subscription by itself
+    /// gets the document, so that is what counts.
+    pub fn fingerprint_for(&self, watcher: &Address, named: bool, online: Option<Date>) -> u64 {
+        match self.view(watcher) {
+            View::Live => self.fingerprint_of(online),
+            View::Denied => 0,
+            View::Shown(shown) if named => shown.mark,
+            View::Shown(_) => self
+                .presence_for(watcher)
+                .map_or(0, |p| super::subscription::fingerprint(p.online, p.since, &p.description)),
+        }
+    }
+
+    /// The same, now.
+    pub fn shown_to(&self, watcher: &Address, named: bool) -> u64 {
+        if self.list.is_none() { self.shown } else { self.fingerprint_for(watcher, named, self.online) }
+    }
+
+    /// The decision of the contact place (SIMP-3.8-1): the access control list says whether, the mapping list
+    /// what (design 6). Who has said what is to be seen of him has said enough, unless a list of his forbids it.
     pub fn permits(&self, from: &Address, operation: Operation) -> bool {
+        let watches = matches!(operation, Operation::Fetch | Operation::Subscribe);
+        if watches && self.list.as_ref().is_some_and(|list| list.decides()) {
+            let seen = !matches!(self.view(from), View::Denied);
+            return seen && self.acl.as_ref().is_none_or(|acl| acl.1.permits(from, operation));
+        }
         match &self.acl {
             Some(acl) => acl.1.permits(from, operation),
             None => {
                 acl::default_permits(&self.address, self.policy, from, operation)
                     || (self.policy == WatcherPolicy::Ask
-                        && matches!(operation, Operation::Fetch | Operation::Subscribe)
+                        && watches
                         && self.watching.iter().any(|w| w.presentity == *from))
             }
         }
@@ -172,6 +232,7 @@ impl Account {
             && self.unsettled == 0
             && !self.dirty
             && self.delivering == 0
+            && self.list.as_ref().is_none_or(|list| list.is_settled())
             && self.watches.iter().all(|(_, watch)| watch.is_settled())
             && self.watching.iter().all(Watching::is_settled)
     }
@@ -188,7 +249,68 @@ pub(super) struct Endpoint {
     pub proof: CompactString,
     /// It was told to go elsewhere: nothing new goes to it.
     pub diverted: bool,
+    pub takes: Takes,
     pub queue: Queue,
+}
+
+/// What an endpoint takes.
+#[derive(Debug)]
+pub(super) enum Takes {
+    /// All there is.
+    Everything,
+    /// Messages that pass the filter; none yet without one.
+    Messages(Option<Box<Filter>>),
+    /// News of those it watches.
+    News(Box<Watcher>),
+}
+
+/// An endpoint that watches by itself.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    /// What its subscriptions are named (PITP-11.7-5).
+    pub token: String,
+    /// Does it want to hear who watches its user?
+    pub wants_watchers: bool,
+    /// Entries of the mapping list that it has fetched in order to change them.
+    pub guards: Vec<super::mappings::Guard>,
+}
+
+impl Endpoint {
+    /// Does it take messages from this sender?
+    pub fn listens_to(&self, sender: &Address) -> bool {
+        match &self.takes {
+            Takes::Everything => true,
+            Takes::Messages(filter) => filter.as_ref().is_some_and(|filter| filter.accepts(sender)),
+            Takes::News(_) => false,
+        }
+    }
+
+    /// Does it take messages from anybody?
+    pub fn listens(&self) -> bool {
+        matches!(self.takes, Takes::Everything | Takes::Messages(Some(_)))
+    }
+
+    pub fn seat(&self) -> Seat {
+        match self.takes {
+            Takes::Everything => Seat::Whole,
+            Takes::Messages(_) => Seat::Inbox,
+            Takes::News(_) => Seat::Watcher,
+        }
+    }
+
+    pub fn watcher(&self) -> Option<&Watcher> {
+        match &self.takes {
+            Takes::News(watcher) => Some(watcher),
+            Takes::Everything | Takes::Messages(_) => None,
+        }
+    }
+
+    pub fn watcher_mut(&mut self) -> Option<&mut Watcher> {
+        match &mut self.takes {
+            Takes::News(watcher) => Some(watcher),
+            Takes::Everything | Takes::Messages(_) => None,
+        }
+    }
 }
 
 /// Accounts by slot, and those that may be forgotten.

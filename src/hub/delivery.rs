@@ -3,8 +3,9 @@
 //! 1. A request goes to the home server of its recipient: here, or over a link to another domain.
 //! 2. Here the recipient's access control list is asked first. Nobody is told more than that the
 //!    recipient is not available, and a stranger is told it after the same time whatever the reason.
-//! 3. A message (and news of somebody's presence) goes to every live endpoint of the recipient at
-//!    once. The first `ok` decides; only if all refuse or fail is it refused.
+//! 3. A message goes at once to every live endpoint of the recipient that wants it from this sender; news
+//!    of somebody's presence to those that asked for it. The first `ok` decides, unless the sender can
+//!    hear more than that and another endpoint may yet say it; only if all refuse or fail is it refused.
 //! 4. Without an endpoint a message is refused at once, unless its recipient has opted in to have
 //!    messages kept: then it is kept, and answered when it is on the disk.
 //! 5. Everything else (fetching, subscribing, …) the home server answers by itself.
@@ -15,23 +16,31 @@ use std::borrow::Cow;
 
 use compact_str::CompactString;
 
-use super::account::AccountKey;
+use super::account::{Account, AccountKey};
 use super::acl::Operation;
 use super::address::Address;
-use super::op::{Answer, EndpointId, Envelope, NOTIFIER, Origin, Refusal, Report, Request, TxId};
-use super::transaction::{Kind, Transaction, Waiting};
+use super::op::{
+    Answer, By, EndpointId, Envelope, NOTIFIER, News, Origin, Refusal, Reply, Report, Request, Seat, Thanks,
+    TxId,
+};
+use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
 use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
 use crate::clock::Now;
 use crate::limits;
 
-/// An answer of the kind that the question asks for: another home server may say anything.
-fn fitting<'a>(kind: Kind, to: &Address, answer: Answer<'a>) -> Answer<'a> {
+/// An answer of the kind that the question asks for: another home server may say anything. `name` is what the
+/// subscription asked for was called by us: a server that gives out no tokens grants it under that name.
+fn fitting<'a>(kind: Kind, to: &Address, name: Option<&str>, answer: Answer<'a>) -> Answer<'a> {
     match (kind, answer) {
         // The presence of somebody else than was asked about.
         (Kind::Fetch | Kind::Subscribe, Answer::Described(report) | Answer::Granted { report, .. })
             if report.presentity != *to =>
         {
             Answer::refused(Refusal::NoAnswer)
+        }
+        (Kind::Subscribe, Answer::Granted { report, millis: None, token }) if token.is_empty() => {
+            let token = Cow::Owned(name.unwrap_or_default().to_owned());
+            Answer::Granted { report, millis: None, token }
         }
         (_, answer @ Answer::Refused { .. })
         | (Kind::Fetch, answer @ Answer::Described(_))
@@ -61,7 +70,7 @@ impl Hub {
             return self.request_remote(now, origin, kind, envelope, out);
         }
         if kind == Kind::Inquire {
-            let answer = Answer::Ok(Cow::Borrowed(super::PRODUCT));
+            let answer = Answer::Ok(Thanks::words(super::PRODUCT));
             return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
         }
         if envelope.to.local() == NOTIFIER {
@@ -107,19 +116,26 @@ impl Hub {
             return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
         }
         match &envelope.request {
-            Request::Message(_) if !account.endpoints.is_empty() => {
-                self.fan_out(now, origin, key, envelope, out);
+            Request::Message(_) if self.listens_to(account, &envelope.from) => {
+                self.fan_out(now, origin, key, To::Listeners, envelope, out);
             }
             Request::Message(_) => self.message_for_absent(now, origin, key, envelope, out),
             Request::Change(_) | Request::End(_) => self.news_here(now, origin, kind, key, envelope, out),
             Request::Fetch => {
-                let report = Report { presentity: account.address.clone(), presence: account.presence() };
-                let answer = Answer::Described(report);
+                let presentity = account.address.clone();
+                let answer = match account.presence_for(&envelope.from) {
+                    Some(presence) => Answer::Described(Report { presentity, presence }),
+                    None => Answer::refused(Refusal::TargetRefuses),
+                };
+                let fetched = matches!(answer, Answer::Described(_));
                 self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+                if fetched {
+                    self.tell(key, News::Fetched(&envelope.from), out);
+                }
             }
-            Request::Subscribe(lease) => {
-                let lease = *lease;
-                self.subscribe(now, origin, key, envelope.from, lease, out);
+            Request::Subscribe { lease, name } => {
+                let asked = Asked { lease: *lease, name: name.as_deref().map(str::to_owned) };
+                self.subscribe(now, origin, key, envelope.from, asked, out);
             }
             Request::Unsubscribe { token } => {
                 let token = token.to_string();
@@ -127,6 +143,12 @@ impl Hub {
             }
             Request::Inquire => {}
         }
+    }
+
+    /// Has he an endpoint that takes messages from this sender?
+    fn listens_to(&self, account: &Account, sender: &Address) -> bool {
+        let mut endpoints = account.endpoints.iter().filter_map(|id| self.endpoints.get(id.0 as usize));
+        endpoints.any(|endpoint| !endpoint.diverted && endpoint.listens_to(sender))
     }
 
     /// News of somebody's presence: only from the presentity's own server, and only if it was asked for
@@ -140,14 +162,19 @@ impl Hub {
         envelope: Envelope<'_>,
         out: &mut impl Outlet,
     ) {
-        let (Request::Change(report) | Request::End(report)) = &envelope.request else { return };
+        let (Request::Change(notice) | Request::End(notice)) = &envelope.request else { return };
+        let report = &notice.report;
+        let name = notice.name.as_deref();
         let own = self.domains.contains(report.presentity.domain());
-        let asking = !own && self.is_asking(&envelope.to, &report.presentity);
+        let asking = !own && self.is_asking(&envelope.to, &report.presentity, name);
         let Some(account) = self.accounts.get_mut(key) else { return };
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
-            } else if !own && !self.open && !asking && !account.watches(&report.presentity, now) {
+            } else if !asking
+                && !(name.is_none() && (own || self.open))
+                && !account.watches(&report.presentity, name, now)
+            {
                 Some(Refusal::NotSubscribed)
             } else if account.endpoints.is_empty() {
                 Some(Refusal::NoListeners)
@@ -155,52 +182,71 @@ impl Hub {
                 None
             };
         if refusal.is_none() || kind == Kind::End {
-            account.saw(report);
+            account.saw(report, name);
         }
+        let to = To::Watchers(account.holders_of(&report.presentity, name));
         if kind == Kind::End && !matches!(refusal, Some(Refusal::SourceRefused | Refusal::NotSubscribed)) {
             let presentity = report.presentity.clone();
-            self.forget_outbound(key, &presentity, None);
-            self.contact_ended(now, key, &presentity);
+            let name = name.map(str::to_owned);
+            self.forget_outbound(key, &presentity, name.as_deref());
+            self.contact_ended(now, key, &presentity, name.as_deref());
         }
         match refusal {
             Some(refusal) => {
                 let answer = Answer::refused(refusal);
                 self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
             }
-            None => self.fan_out(now, origin, key, envelope, out),
+            None => self.fan_out(now, origin, key, to, envelope, out),
         }
     }
 
     /// Has he asked to watch, and not heard yet? The first news may come before the answer: they travel on
     /// two connections.
-    fn is_asking(&self, watcher: &Address, presentity: &Address) -> bool {
-        let Some(queue) = self.remotes.get(presentity.domain()) else { return false };
-        queue.iter().filter_map(|tx| self.transactions.get(tx)).any(|transaction| {
-            transaction.kind == Kind::Subscribe
-                && transaction.to == *presentity
-                && transaction.from == *watcher
-        })
+    fn is_asking(&self, watcher: &Address, presentity: &Address, name: Option<&str>) -> bool {
+        let Some(remote) = self.remotes.get(presentity.domain()) else { return false };
+        remote.lane(Kind::Subscribe.traffic()).iter().filter_map(|tx| self.transactions.get(tx)).any(
+            |transaction| {
+                transaction.kind == Kind::Subscribe
+                    && transaction.to == *presentity
+                    && transaction.from == *watcher
+                    && name.is_none_or(|name| transaction.name.as_deref() == Some(name))
+            },
+        )
     }
 
-    /// To every live endpoint; the caller has seen that there is one.
+    /// To every live endpoint that takes it; the caller has seen that there may be one.
     pub(super) fn fan_out(
         &mut self,
         now: Now,
         origin: Origin,
         key: AccountKey,
+        to: To,
         envelope: Envelope<'_>,
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get(key) else { return };
-        let mut listening: [Option<EndpointId>; limits::ENDPOINTS] = [None; limits::ENDPOINTS];
-        let mut places = 0_u8;
-        for (seat, id) in listening.iter_mut().zip(&account.endpoints) {
-            if let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) {
-                *seat = Some(*id);
+        let mut taking: [Option<EndpointId>; limits::ENDPOINTS] = [None; limits::ENDPOINTS];
+        let (mut places, mut talkative) = (0_u32, 0_u32);
+        for (taker, id) in taking.iter_mut().zip(&account.endpoints) {
+            let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) else { continue };
+            let takes = match &to {
+                To::Listeners => endpoint.listens_to(&envelope.from),
+                To::Watchers(Holders { whole, single }) => {
+                    (*whole && endpoint.seat() == Seat::Whole) || single.contains(id)
+                }
+            };
+            if takes {
+                *taker = Some(*id);
                 places |= 1 << endpoint.place;
+                if endpoint.seat() == Seat::Inbox {
+                    talkative |= 1 << endpoint.place;
+                }
             }
         }
-        let waiting = Waiting::Endpoints(key, places);
+        if !matches!(&envelope.request, Request::Message(message) if message.hears_more) {
+            talkative = 0;
+        }
+        let waiting = Waiting::Endpoints { key, places, talkative };
         if places == 0 {
             let kind = Kind::from(&envelope.request);
             let answer = Answer::refused(Refusal::NoListeners);
@@ -208,12 +254,16 @@ impl Hub {
         }
         let Some(tx) = self.open(now, origin, &envelope, waiting, out) else { return };
         let deadline = now.tick + limits::ANSWER;
-        for id in listening.into_iter().flatten() {
+        for id in taking.into_iter().flatten() {
             let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { continue };
             if endpoint.queue.push(tx, deadline) {
                 self.timers.arm(deadline, Due::Endpoint(id));
             }
-            out.deliver(endpoint.handle, tx, &envelope);
+            if let Err(refusal) = out.deliver(endpoint.handle, tx, &envelope) {
+                endpoint.queue.answered(tx);
+                let place = endpoint.place;
+                self.leg_done(now, Some(place), tx, Reply::ours(Answer::refused(refusal)), out);
+            }
         }
     }
 
@@ -231,26 +281,33 @@ impl Hub {
             let answer = Answer::refused(Refusal::NotOurs);
             return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
         }
+        let mut envelope = envelope;
+        if let Request::Subscribe { name: name @ None, .. } = &mut envelope.request {
+            // The server there may be one that gives out no tokens.
+            *name = Some(self.random_token().into());
+        }
         let Some(tx) = self.open(now, origin, &envelope, Waiting::Remote, out) else { return };
         let domain = envelope.to.domain();
         match out.forward(domain, tx, &envelope) {
             Ok(()) => {
                 let deadline = now.tick + limits::ANSWER_REMOTE;
+                let traffic = kind.traffic();
                 let domain = match self.remotes.get_mut(domain) {
-                    Some(queue) => queue.push(tx, deadline).then(|| domain.into()),
+                    Some(remote) => remote.lane_mut(traffic).push(tx, deadline).then(|| domain.into()),
                     None => {
                         let name: std::sync::Arc<str> = domain.into();
-                        self.remotes.entry(name.clone()).or_default().push(tx, deadline);
+                        let remote = self.remotes.entry(name.clone()).or_default();
+                        remote.lane_mut(traffic).push(tx, deadline);
                         Some(name)
                     }
                 };
                 if let Some(domain) = domain {
-                    self.timers.arm(deadline, Due::Remote(domain));
+                    self.timers.arm(deadline, Due::Remote(domain, traffic));
                 }
             }
             Err(refusal) => {
                 if let Some(transaction) = self.transactions.close(tx) {
-                    self.finish(now, transaction, Answer::refused(refusal), out);
+                    self.finish(now, transaction, Reply::ours(Answer::refused(refusal)), out);
                 }
             }
         }
@@ -271,19 +328,24 @@ impl Hub {
             to: envelope.to.clone(),
             sent: now.date,
             waiting,
-            refused: None,
+            name: match &envelope.request {
+                Request::Subscribe { name: Some(name), .. } => Some(CompactString::new(name)),
+                _ => None,
+            },
+            best: None,
         };
         match self.transactions.open(transaction) {
             Ok(tx) => Some(tx),
             Err(transaction) => {
-                self.finish(now, *transaction, Answer::refused(Refusal::Resources), out);
+                let reply = Reply::ours(Answer::refused(Refusal::Resources));
+                self.finish(now, *transaction, reply, out);
                 None
             }
         }
     }
 
     /// An endpoint or a peer has answered. What nobody waits for any more is thrown away (OC-59, OC-61).
-    pub fn answered(&mut self, now: Now, leg: Leg<'_>, tx: TxId, answer: Answer<'_>, out: &mut impl Outlet) {
+    pub fn answered(&mut self, now: Now, leg: Leg<'_>, tx: TxId, reply: Reply<'_>, out: &mut impl Outlet) {
         let place = match leg {
             Leg::Endpoint(id) => {
                 let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { return };
@@ -293,13 +355,22 @@ impl Hub {
                 Some(endpoint.place)
             }
             Leg::Remote(domain) => {
-                if !self.remotes.get_mut(domain).is_some_and(|queue| queue.answered(tx)) {
+                let Some(kind) = self.transactions.get(tx).map(|transaction| transaction.kind) else {
+                    return;
+                };
+                let remote = self.remotes.get_mut(domain);
+                if !remote.is_some_and(|remote| remote.lane_mut(kind.traffic()).answered(tx)) {
                     return;
                 }
                 None
             }
         };
-        self.leg_done(now, place, tx, answer, out);
+        self.leg_done(now, place, tx, reply, out);
+    }
+
+    /// What was asked by this name, if it is still on its way.
+    pub fn asked(&self, tx: TxId) -> Option<Kind> {
+        self.transactions.get(tx).map(|transaction| transaction.kind)
     }
 
     /// One of those who were asked has answered, or won't any more.
@@ -308,33 +379,32 @@ impl Hub {
         now: Now,
         place: Option<u8>,
         tx: TxId,
-        answer: Answer<'_>,
+        reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
         let Some(transaction) = self.transactions.get_mut(tx) else { return };
-        let mut answer = answer;
-        if let (Some(place), Waiting::Endpoints(key, places)) = (place, transaction.waiting)
-            && let Answer::Refused { refusal, words } = &answer
-        {
-            let left = places & !(1 << place);
-            if left != 0 {
-                transaction.waiting = Waiting::Endpoints(key, left);
-                let words = words.as_deref().map(CompactString::new);
-                // What a person said is worth more than that another of his endpoints kept silent.
-                if transaction.refused.is_none() || words.is_some() {
-                    transaction.refused = Some((*refusal, words));
+        let mut reply = reply;
+        if let (Some(place), Waiting::Endpoints { key, places, talkative }) = (place, transaction.waiting) {
+            let (left, talkative) = (places & !(1 << place), talkative & !(1 << place));
+            let so_far = transaction.best.as_ref().map_or(0, |best| worth(&best.answer));
+            let better = transaction.best.is_none() || worth(&reply.answer) > so_far;
+            let worth = worth(&reply.answer).max(so_far);
+            let decided = worth == BEST || (worth >= OK && talkative == 0);
+            if left != 0 && !decided {
+                transaction.waiting = Waiting::Endpoints { key, places: left, talkative };
+                if better {
+                    transaction.best = Some(Box::new(reply.into_owned()));
                 }
                 return;
             }
-            if words.is_none()
-                && let Some((refusal, words)) = transaction.refused.take()
-            {
-                answer = Answer::Refused { refusal, words: words.map(|w| Cow::Owned(w.into())) };
+            if !better && let Some(best) = transaction.best.take() {
+                reply = *best;
             }
         }
         if let Some(transaction) = self.transactions.close(tx) {
-            let answer = fitting(transaction.kind, &transaction.to, answer);
-            self.finish(now, transaction, answer, out);
+            let name = transaction.name.as_deref();
+            reply.answer = fitting(transaction.kind, &transaction.to, name, reply.answer);
+            self.finish(now, transaction, reply, out);
         }
     }
 
@@ -343,11 +413,11 @@ impl Hub {
         &mut self,
         now: Now,
         transaction: Transaction,
-        answer: Answer<'_>,
+        reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
         let Transaction { origin, kind, from, to, sent, .. } = transaction;
-        self.reply_to(now, origin, kind, &from, &to, sent, answer, out);
+        self.reply_to(now, origin, kind, &from, &to, sent, reply, out);
     }
 
     /// Answers a request that never became a transaction.
@@ -362,7 +432,7 @@ impl Hub {
         answer: Answer<'_>,
         out: &mut impl Outlet,
     ) {
-        self.reply_to(now, origin, kind, from, to, now.date, answer, out);
+        self.reply_to(now, origin, kind, from, to, now.date, Reply::ours(answer), out);
     }
 
     #[allow(clippy::too_many_arguments)] // as above
@@ -374,35 +444,41 @@ impl Hub {
         from: &Address,
         to: &Address,
         sent: crate::clock::Date,
-        answer: Answer<'_>,
+        reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
+        let answer = &reply.answer;
         match origin {
             Origin::Nobody => {}
-            Origin::Hub(Errand::Notify { key, watch }) => self.notified(now, key, watch, to, &answer, out),
-            Origin::Hub(Errand::Watch { key }) => self.contact_answered(now, key, to, &answer, out),
-            Origin::Hub(Errand::Item { key, item }) => self.item_answered(now, key, item, from, &answer, out),
+            Origin::Hub(Errand::Notify { key, watch, serial }) => {
+                self.notified(now, key, (watch, serial), to, answer, out);
+            }
+            Origin::Hub(Errand::Watch { key, holder }) => {
+                self.watching_answered(now, key, holder, to, reply, out)
+            }
+            Origin::Hub(Errand::Item { key, item }) => self.item_answered(now, key, item, from, answer, out),
             Origin::Peer { handle, tag } => {
                 if kind == Kind::Message {
-                    match &answer {
+                    match answer {
                         Answer::Refused { .. } => self.counters.messages_refused += 1,
                         _ => self.counters.messages_delivered += 1,
                     }
                 }
                 let ours = self.domains.contains(from.domain());
                 if ours && kind == Kind::Subscribe {
-                    return self.own_subscription(now, handle, tag, from, to, answer, out);
+                    return self.own_subscription(now, handle, tag, from, to, reply, out);
                 }
                 // What the recipient says himself is his to say (OC-58).
-                if let Answer::Refused { refusal, words: None } = &answer
+                if let Answer::Refused { refusal, words: None } = answer
                     && !ours
+                    && reply.by == By::Here
                     && refusal.is_about_the_recipient()
                 {
                     let refusal = *refusal;
-                    return self.refuse_later(now, handle, tag, kind, refusal);
+                    return self.refuse_later(now, handle, tag, kind, to.clone(), refusal);
                 }
-                let told = out.answer(handle, &tag, kind, &answer);
-                if let Answer::Refused { refusal, .. } = answer
+                let told = out.answer(handle, &tag, kind, to, &reply);
+                if let Answer::Refused { refusal, .. } = reply.answer
                     && !told
                     && ours
                     && kind == Kind::Message
@@ -412,6 +488,30 @@ impl Hub {
             }
         }
     }
+}
+
+/// Which endpoints of the recipient a request goes to.
+pub(super) enum To {
+    /// Those that take messages from its sender.
+    Listeners,
+    /// Those that asked for news of the presentity.
+    Watchers(Holders),
+}
+
+/// For whom one of our users watches somebody.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    /// For all his endpoints that take everything.
+    pub whole: bool,
+    /// For these, which asked for it by themselves.
+    pub single: Vec<EndpointId>,
+}
+
+/// A subscription that is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub lease: super::op::Lease,
+    pub name: Option<String>,
 }
 
 /// What the access control list calls it (SIMP-3.8-4).

@@ -1,10 +1,11 @@
-//! Endpoints come and go: a user is online while he has one.
+//! Endpoints come and go: a user is online while he has one that takes messages.
 
 use compact_str::CompactString;
 
-use super::account::{AccountKey, Endpoint};
+use super::account::{AccountKey, Endpoint, Takes, Watcher};
 use super::address::Address;
-use super::op::{Answer, EndpointId, Handle, News, Refusal};
+use super::op::{Answer, EndpointId, Handle, News, Refusal, Reply, Seat};
+use super::pattern::Filter;
 use super::{Due, Hub, Name, Outlet, Parked};
 use crate::clock::Now;
 use crate::limits;
@@ -27,8 +28,8 @@ impl Hub {
         out.ready(handle, usable);
     }
 
-    /// A user has come: he is online from now on. Tell the endpoint what it is owed with
-    /// [`Hub::welcome`] after it has had its own answer.
+    /// A user has come: he is online from now on if the endpoint takes everything. Tell the endpoint what it is
+    /// owed with [`Hub::welcome`] after it has had its own answer.
     ///
     /// # Errors
     /// [`Refusal::QuotaExceeded`] if he has too many endpoints, [`Refusal::NotFound`] if he is gone.
@@ -38,29 +39,50 @@ impl Hub {
         key: AccountKey,
         handle: Handle,
         proof: CompactString,
+        seat: Seat,
     ) -> Result<EndpointId, Refusal> {
+        let token = if seat == Seat::Watcher { self.random_token() } else { String::new() };
         let account = self.accounts.get_mut(key).filter(|a| !a.locked).ok_or(Refusal::NotFound)?;
-        let taken = account
-            .endpoints
-            .iter()
-            .filter_map(|id| self.endpoints.get(id.0 as usize))
-            .fold(0_u8, |taken, endpoint| taken | 1 << endpoint.place);
+        let present = account.endpoints.iter().filter_map(|id| self.endpoints.get(id.0 as usize));
+        let (taken, alike) = present.fold((0_u32, 0), |(taken, alike), endpoint| {
+            (taken | 1 << endpoint.place, alike + usize::from(endpoint.seat() == seat))
+        });
         let place = taken.trailing_ones();
-        if place as usize >= limits::ENDPOINTS {
+        let full =
+            place as usize >= limits::ENDPOINTS || (seat == Seat::Whole && alike >= limits::ENDPOINTS_WHOLE);
+        if full {
             return Err(Refusal::QuotaExceeded);
         }
+        let takes = match seat {
+            Seat::Whole => Takes::Everything,
+            Seat::Inbox => Takes::Messages(None),
+            Seat::Watcher => {
+                Takes::News(Box::new(Watcher { token, wants_watchers: false, guards: Vec::new() }))
+            }
+        };
         let endpoint = Endpoint {
             account: key,
             place: place as u8,
             handle,
             proof,
             diverted: false,
+            takes,
             queue: super::transaction::Queue::default(),
         };
         let id = EndpointId(self.endpoints.insert(endpoint) as u32);
         account.endpoints.push(id);
-        account.held_until = None;
         self.counters.logins += 1;
+        if seat == Seat::Whole {
+            self.listens_now(now, key);
+        }
+        Ok(id)
+    }
+
+    /// One more endpoint of his takes messages: that is what being online means.
+    fn listens_now(&mut self, now: Now, key: AccountKey) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.listeners += 1;
+        account.held_until = None;
         if !account.is_online() {
             account.forget_ended_leases(now.date);
             account.set_online(Some(now.date));
@@ -68,7 +90,36 @@ impl Hub {
             self.mark_dirty(key);
             self.schedule(now, key);
         }
-        Ok(id)
+    }
+
+    /// One less does; `diverted`: he will be back in a moment.
+    fn listens_no_more(&mut self, now: Now, key: AccountKey, diverted: bool, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.listeners = account.listeners.saturating_sub(1);
+        if account.listeners != 0 {
+            return;
+        }
+        if diverted {
+            account.held_until = Some(now.tick + limits::DIVERT);
+            self.schedule(now, key);
+        } else {
+            self.went_offline(now, key, out);
+        }
+    }
+
+    /// An inbox takes messages from those whom the filter lets through, from now on (IMTP-16.1-6); what has
+    /// waited for its user comes to it after its own answer with [`Hub::welcome`]. A filter that lets nobody
+    /// through ends it (TOC-62).
+    pub fn listen(&mut self, now: Now, id: EndpointId, filter: Filter, out: &mut impl Outlet) {
+        let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { return };
+        let (key, listened) = (endpoint.account, endpoint.listens());
+        let Takes::Messages(place) = &mut endpoint.takes else { return };
+        *place = Some(Box::new(filter)).filter(|filter| !filter.accepts_nobody());
+        match (listened, endpoint.listens()) {
+            (false, true) => self.listens_now(now, key),
+            (true, false) => self.listens_no_more(now, key, false, out),
+            (true, true) | (false, false) => {}
+        }
     }
 
     /// What a new endpoint is owed: who watches its user now (SIMP-6.3-3), and what has waited for him.
@@ -76,10 +127,13 @@ impl Hub {
         let Some((key, handle)) = self.endpoints.get(id.0 as usize).map(|e| (e.account, e.handle)) else {
             return;
         };
-        for watcher in self.watchers(now, key) {
-            out.tell(handle, News::WatcherCame(&watcher));
+        let seat = self.endpoints.get(id.0 as usize).map(Endpoint::seat);
+        if seat == Some(Seat::Whole) {
+            for watcher in self.watchers(now, key) {
+                out.tell(handle, News::WatcherCame(&watcher));
+            }
+            self.collect_owed(key);
         }
-        self.collect_owed(key);
         self.deliver_items(key, out);
     }
 
@@ -89,18 +143,16 @@ impl Hub {
         let key = endpoint.account;
         if let Some(account) = self.accounts.get_mut(key) {
             account.endpoints.retain(|other| *other != id);
-            if account.endpoints.is_empty() {
-                if endpoint.diverted {
-                    account.held_until = Some(now.tick + limits::DIVERT);
-                    self.schedule(now, key);
-                } else {
-                    self.went_offline(now, key, out);
-                }
-            }
+        }
+        if endpoint.listens() {
+            self.listens_no_more(now, key, endpoint.diverted, out);
         }
         for (tx, _) in endpoint.queue.drain() {
-            self.leg_done(now, Some(endpoint.place), tx, Answer::refused(Refusal::NoListeners), out);
+            let reply = Reply::ours(Answer::refused(Refusal::NoListeners));
+            self.leg_done(now, Some(endpoint.place), tx, reply, out);
         }
+        self.unwatch_all(now, key, id, out);
+        self.may_forget(key);
     }
 
     fn went_offline(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
@@ -126,7 +178,7 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if account.held_until.is_some_and(|until| until <= now.tick) {
             account.held_until = None;
-            if account.endpoints.is_empty() {
+            if account.listeners == 0 {
                 self.went_offline(now, key, out);
             }
         }
@@ -142,7 +194,8 @@ impl Hub {
             }
             let Some(tx) = endpoint.queue.overdue(now.tick) else { break };
             let place = endpoint.place;
-            self.leg_done(now, Some(place), tx, Answer::refused(Refusal::NoAnswer), out);
+            let reply = Reply::ours(Answer::refused(Refusal::NoAnswer));
+            self.leg_done(now, Some(place), tx, reply, out);
         }
         let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { return };
         if endpoint.queue.unanswered >= limits::UNANSWERED {

@@ -9,7 +9,8 @@ use compact_str::CompactString;
 
 use super::account::AccountKey;
 use super::address::Address;
-use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refusal, Request};
+use super::delivery::To;
+use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refusal, Request, Thanks};
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
 use crate::clock::{Date, Now};
@@ -73,7 +74,8 @@ impl Hub {
             Some(Outcome::Done) => {
                 account.waiting += 1;
                 self.counters.messages_kept += 1;
-                Answer::Ok(super::KEPT.into())
+                let unreliable = Some(to.domain().to_owned().into());
+                Answer::Ok(Thanks { unreliable, ..Thanks::words(super::KEPT) })
             }
             Some(Outcome::Full) => Answer::refused(Refusal::QuotaExceeded),
             Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),
@@ -157,7 +159,7 @@ impl Hub {
     /// Fetches what waits for a user who is online, unless some of it is on its way already.
     pub(super) fn deliver_items(&mut self, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        if account.waiting == 0 || account.endpoints.is_empty() {
+        if account.waiting == 0 || account.listeners == 0 {
             return;
         }
         if account.delivering != 0 {
@@ -203,9 +205,10 @@ impl Hub {
                     body: body.into_bytes().into(),
                     reply_to: None,
                     note: Some(note),
+                    hears_more: false,
                 };
                 let from = self.notifier(to.domain());
-                Envelope { to, from, request: Request::Message(message), native: None }
+                Envelope::ours(from, to, Request::Message(message))
             }
             ItemKind::Message(kept) => {
                 let note = Note { item: item.id, date: item.date, regarding: None };
@@ -214,17 +217,18 @@ impl Hub {
                     body: kept.body.into(),
                     reply_to: kept.reply_to,
                     note: Some(note),
+                    hears_more: false,
                 };
                 let native = kept.native.map(|(family, octets)| Native {
                     family: super::op::Family(family),
                     octets: octets.into(),
                 });
-                Envelope { to, from: kept.from, request: Request::Message(message), native }
+                Envelope { native, ..Envelope::ours(kept.from, to, Request::Message(message)) }
             }
         };
         let from = envelope.from.clone();
-        if self.accounts.get(key).is_some_and(|account| !account.endpoints.is_empty()) {
-            self.fan_out(now, origin, key, envelope, out);
+        if self.listens(key) {
+            self.fan_out(now, origin, key, To::Listeners, envelope, out);
         } else {
             self.item_answered(now, key, item.id, &from, &Answer::refused(Refusal::NoListeners), out);
         }
@@ -282,7 +286,8 @@ impl Hub {
     /// Is there an endpoint that takes deliveries?
     fn listens(&self, key: AccountKey) -> bool {
         self.accounts.get(key).is_some_and(|account| {
-            account.endpoints.iter().any(|id| self.endpoints.get(id.0 as usize).is_some_and(|e| !e.diverted))
+            let mut endpoints = account.endpoints.iter().filter_map(|id| self.endpoints.get(id.0 as usize));
+            endpoints.any(|endpoint| !endpoint.diverted && endpoint.listens())
         })
     }
 

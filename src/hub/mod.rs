@@ -8,9 +8,10 @@
 //!
 //! * [`delivery`](self): who gets what; the rules on one page.
 //! * `account`, `endpoint`: users of ours in memory, and their live contacts.
-//! * `subscription`: who watches our users; `contacts`: whom our users watch.
+//! * `subscription`, `telling`: who watches our users, and what they are told; `mappings`: who sees what.
+//! * `watching`, `contacts`: whom our users watch.
 //! * `items`: what waits for a login; `own`: what a user and the operator change.
-//! * `transaction`: requests on their way.
+//! * `transaction`: requests on their way; `remote`: those that other domains' servers have yet to answer.
 //!
 //! Nothing here does I/O, reads a clock or draws its own randomness: [`Hub::new`] takes a seed.
 
@@ -21,11 +22,15 @@ mod contacts;
 mod delivery;
 mod endpoint;
 mod items;
+mod mappings;
 pub mod op;
 mod own;
 pub mod pattern;
+mod remote;
 mod subscription;
+mod telling;
 mod transaction;
+mod watching;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -36,6 +41,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::clock::{Date, Now, Tick};
+use crate::federation::Traffic;
 use crate::limits::{self, Limits};
 use crate::node::io::ControlId;
 use crate::store::record::{
@@ -45,10 +51,13 @@ use crate::store::record::{
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
-use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, TxId};
-use transaction::{Queue, Transactions};
+use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, Reply, Seat, TxId};
+use remote::Remote;
+use transaction::Transactions;
 
 pub use account::AccountKey;
+pub use mappings::Edit;
+pub use subscription::Holder;
 pub use transaction::Kind;
 
 /// What `inquire` tells of this server (OC-67).
@@ -92,11 +101,15 @@ pub enum Errand {
         key: AccountKey,
         /// Which of his watchers.
         watch: u32,
+        /// Tells this use of the slot from another.
+        serial: u32,
     },
-    /// A contact is watched for a user.
+    /// Somebody is watched for a user.
     Watch {
         /// Which user.
         key: AccountKey,
+        /// For what of his.
+        holder: Holder,
     },
     /// An item is delivered.
     Item {
@@ -131,11 +144,15 @@ pub enum Purpose {
 
 /// What the hub wants done at once. Implementations only queue octets and jobs; they never call back.
 pub trait Outlet {
-    /// Answers a peer's request; false if he is no longer there.
-    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, answer: &Answer<'_>) -> bool;
+    /// Answers a peer's request of somebody; false if he is no longer there.
+    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, of: &Address, reply: &Reply<'_>) -> bool;
     /// Hands a request to an endpoint.
-    fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>);
-    /// Hands a request to the home server of another domain, or will as soon as it is connected.
+    ///
+    /// # Errors
+    /// If it can't be said in the endpoint's protocol.
+    fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal>;
+    /// Hands a request to the home server of another domain, or will as soon as it is connected. Which server
+    /// that is may depend on [`Kind::traffic`].
     ///
     /// # Errors
     /// If that domain is not talked to, or too much waits for it already.
@@ -186,10 +203,11 @@ pub struct Epoch(u64);
 #[derive(Debug)]
 enum Then {
     Nothing,
-    Subscribed { key: AccountKey, origin: Origin, inbound: Inbound, millis: i64 },
+    Subscribed { key: AccountKey, origin: Origin, inbound: Inbound, millis: Option<i64> },
     Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
-    Dropped { key: AccountKey, origin: Origin, watcher: Address },
-    Remembered { key: AccountKey, origin: Origin, outbound: Outbound, answer: Answer<'static> },
+    Dropped { key: AccountKey, origin: Origin, watcher: Address, token: Option<String> },
+    Remembered { key: AccountKey, origin: Origin, outbound: Outbound, reply: Box<Reply<'static>> },
+    Edited { key: AccountKey },
     ProfileSet { key: AccountKey, origin: Origin, profile: Entries, contacts: Vec<Address> },
     AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
     Kept { key: AccountKey, origin: Origin, from: Address },
@@ -202,7 +220,7 @@ enum Then {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Endpoint(EndpointId),
-    Remote(Arc<str>),
+    Remote(Arc<str>, Traffic),
     Account(AccountKey),
     Refusals,
     Return,
@@ -216,6 +234,7 @@ struct Later {
     handle: Handle,
     tag: CompactString,
     kind: Kind,
+    of: Address,
     refusal: Refusal,
 }
 
@@ -243,7 +262,8 @@ pub struct Counters {
 /// The account is gone to which the change belongs that somebody waits for.
 fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
     if let Origin::Peer { handle, tag } = origin {
-        out.answer(handle, &tag, kind, &Answer::refused(Refusal::NotFound));
+        let nobody = Address::of("", "");
+        out.answer(handle, &tag, kind, &nobody, &Reply::ours(Answer::refused(Refusal::NotFound)));
     }
 }
 
@@ -259,7 +279,7 @@ pub struct Hub {
     names: HashMap<Address, Name, FixedState>,
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
-    remotes: HashMap<Arc<str>, Queue, FixedState>,
+    remotes: HashMap<Arc<str>, Remote, FixedState>,
     timers: Timers<Due>,
     refusals: BTreeMap<(Tick, u64), Later>,
     refused: u64,
@@ -505,22 +525,27 @@ impl Hub {
                 self.unsettle(key);
                 self.unsubscribed(now, key, origin, watcher, &token, outcome.is_some(), out);
             }
-            Then::Dropped { key, origin, watcher } => {
+            Then::Dropped { key, origin, watcher, token } => {
                 self.unsettle(key);
                 match outcome {
-                    Some(_) => self.dropped(now, key, origin, &watcher, out),
+                    Some(_) => self.dropped(now, key, origin, &watcher, token.as_deref(), out),
                     None => self.own_reply(now, key, origin, Kind::Own, None, outcome, out),
                 }
             }
-            Then::Remembered { key, origin, outbound, mut answer } => {
+            Then::Remembered { key, origin, outbound, mut reply } => {
+                let presentity = outbound.presentity.clone();
                 if outcome != Some(Outcome::Done) {
                     self.not_remembered(now, key, outbound, out);
-                    answer = Answer::refused(Refusal::Resources);
+                    *reply = Reply::ours(Answer::refused(Refusal::Resources));
                 }
                 self.unsettle(key);
                 if let Origin::Peer { handle, tag } = origin {
-                    out.answer(handle, &tag, Kind::Subscribe, &answer);
+                    out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
                 }
+            }
+            Then::Edited { key } => {
+                self.unsettle(key);
+                self.edited(now, key, outcome, out);
             }
             Then::ProfileSet { key, origin, profile, contacts } => {
                 self.unsettle(key);
@@ -574,7 +599,7 @@ impl Hub {
             return orphaned(origin, kind, out);
         };
         let answer = match outcome {
-            Some(Outcome::Done) => Answer::Ok("".into()),
+            Some(Outcome::Done) => Answer::done(),
             Some(Outcome::NotFound | Outcome::Exists) => Answer::refused(Refusal::NotFound),
             Some(Outcome::Full) => Answer::refused(Refusal::QuotaExceeded),
             None => Answer::refused(Refusal::Resources),
@@ -588,7 +613,7 @@ impl Hub {
         while let Some(due) = self.timers.due(now.tick) {
             match due {
                 Due::Endpoint(id) => self.endpoint_due(now, id, out),
-                Due::Remote(domain) => self.remote_due(now, &domain, out),
+                Due::Remote(domain, traffic) => self.remote_due(now, &domain, traffic, out),
                 Due::Account(key) => self.account_due(now, key, out),
                 Due::Refusals => self.refuse_due(now, out),
                 Due::Return => self.look_after_missing(now, out),
@@ -613,46 +638,25 @@ impl Hub {
         self.timers.next()
     }
 
-    /// A peer's server has not answered in time.
-    fn remote_due(&mut self, now: Now, domain: &Arc<str>, out: &mut impl Outlet) {
-        while let Some(queue) = self.remotes.get_mut(domain) {
-            let Some(tx) = queue.overdue(now.tick) else {
-                match queue.rearm() {
-                    Some(at) => self.timers.arm(at, Due::Remote(domain.clone())),
-                    None => {
-                        self.remotes.remove(domain);
-                    }
-                }
-                return;
-            };
-            self.leg_done(now, None, tx, Answer::refused(Refusal::NoAnswer), out);
-        }
-    }
-
-    /// A peer's server is gone, or could not be reached: all that waits for it has failed.
-    pub fn remote_failed(&mut self, now: Now, domain: &str, refusal: Refusal, out: &mut impl Outlet) {
-        let Some(queue) = self.remotes.get_mut(domain) else { return };
-        for (tx, _) in queue.drain() {
-            self.leg_done(now, None, tx, Answer::refused(refusal), out);
-        }
-    }
-
-    /// Requests that wait for the server of a domain, and how many in a row it has left unanswered.
-    pub fn remote_load(&self, domain: &str) -> (usize, u8) {
-        self.remotes.get(domain).map_or((0, 0), |queue| (queue.len(), queue.unanswered))
-    }
-
-    fn refuse_later(&mut self, now: Now, handle: Handle, tag: CompactString, kind: Kind, refusal: Refusal) {
+    fn refuse_later(
+        &mut self,
+        now: Now,
+        handle: Handle,
+        tag: CompactString,
+        kind: Kind,
+        of: Address,
+        refusal: Refusal,
+    ) {
         let at = self.arrived.unwrap_or(now.tick) + REFUSAL;
         self.refused += 1;
-        self.refusals.insert((at, self.refused), Later { handle, tag, kind, refusal });
+        self.refusals.insert((at, self.refused), Later { handle, tag, kind, of, refusal });
         self.timers.arm(at, Due::Refusals);
     }
 
     fn refuse_due(&mut self, now: Now, out: &mut impl Outlet) {
         while let Some(entry) = self.refusals.first_entry().filter(|entry| entry.key().0 <= now.tick) {
-            let Later { handle, tag, kind, refusal } = entry.remove();
-            out.answer(handle, &tag, kind, &Answer::refused(refusal));
+            let Later { handle, tag, kind, of, refusal } = entry.remove();
+            out.answer(handle, &tag, kind, &of, &Reply::ours(Answer::refused(refusal)));
         }
     }
 
@@ -683,25 +687,32 @@ impl Hub {
         tag: CompactString,
         from: &Address,
         to: &Address,
-        answer: Answer<'_>,
+        reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
-        match (&answer, self.loaded(from)) {
+        match (&reply.answer, self.loaded(from)) {
             (Answer::Granted { .. }, Some(key)) => {
                 let origin = Origin::Peer { handle, tag };
-                self.remember_granted(now, key, origin, to.clone(), answer.into_owned(), out);
+                self.remember_granted(now, key, origin, to.clone(), reply.into_owned(), out);
             }
             _ => {
-                out.answer(handle, &tag, Kind::Subscribe, &answer);
+                out.answer(handle, &tag, Kind::Subscribe, to, &reply);
             }
         }
     }
 
-    /// Tells every endpoint of an account.
+    /// Tells the endpoints of an account that want to know.
     fn tell(&self, key: AccountKey, news: News<'_>, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get(key) else { return };
-        for id in &account.endpoints {
-            if let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) {
+        let endpoints = account.endpoints.iter().filter_map(|id| self.endpoints.get(id.0 as usize));
+        for endpoint in endpoints.filter(|endpoint| !endpoint.diverted) {
+            let wants = match news {
+                News::WatcherCame(_) | News::WatcherWent(_) => endpoint.seat() == Seat::Whole,
+                News::Subscribed(..) | News::Unsubscribed(..) | News::Fetched(_) => {
+                    endpoint.watcher().is_some_and(|watcher| watcher.wants_watchers)
+                }
+            };
+            if wants {
                 out.tell(endpoint.handle, news);
             }
         }
@@ -755,11 +766,16 @@ impl Hub {
         }
     }
 
-    /// 128 random bits as text that any protocol can carry.
+    /// 128 random bits in letters and digits, which any protocol can carry (TOC-84).
     fn random_token(&mut self) -> String {
-        let mut octets = [0; 16];
-        self.random.fill_bytes(&mut octets);
-        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, octets)
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut rest = u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
+        let mut token = String::with_capacity(22);
+        for _ in 0..22 {
+            token.push(char::from(DIGITS[(rest % 62) as usize]));
+            rest /= 62;
+        }
+        token
     }
 
     fn random_id(&mut self) -> i64 {

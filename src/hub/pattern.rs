@@ -243,6 +243,11 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Does it let nobody through at all?
+    pub fn accepts_nobody(&self) -> bool {
+        self.except.everybody
+    }
+
     /// Does the sender get through?
     pub fn accepts(&self, sender: &Address) -> bool {
         (self.only.is_empty() || self.only.contains(sender)) && !self.except.contains(sender)

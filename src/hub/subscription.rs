@@ -1,52 +1,51 @@
-//! Subscriptions to the presence of our users: granting, telling, ending.
+//! Subscriptions to the presence of our users: granting and ending them; `telling` says what the watchers
+//! are told.
 //!
-//! A watcher may hold several leases on one presentity, but is told each change once. At the end of a
-//! tick every account whose presence may have changed compares what each watcher was last told with
-//! what is true now, so changes within a tick merge, and so do changes while a notification is on its
-//! way. What a watcher was told counts from his `okay` on.
+//! There are two kinds. Where the presentity's server gives out a token and a lease, a watcher may hold
+//! several leases on one presentity, but is told each change once, for all of his endpoints. Where the
+//! watcher's server names the subscription, each of that watcher's names is a watch of its own, told by
+//! itself and without a lease: it lasts until it is ended.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::account::{Account, AccountKey};
 use super::address::Address;
-use super::op::{Answer, Envelope, Lease, NOTIFIER, News, Origin, Refusal, Report, Request};
+use super::delivery::Asked;
+use super::op::{
+    Answer, EndpointId, Envelope, Lease, News, Notice, Origin, Presence, Refusal, Report, Request,
+};
+use super::telling::Telling;
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Then};
 use crate::clock::{Date, Now, Tick};
 use crate::limits;
-use crate::store::record::{Inbound, Outbound, Write};
+use crate::store::record::{Document, Inbound, Outbound, Write};
 
-/// One watcher of one of our users.
+/// One watcher of one of our users, or one of his connections if his server tells them apart.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub watcher: Address,
-    leases: Vec<Held>,
+    /// Tells this use of the slot from another.
+    pub serial: u32,
+    /// Named by the watcher's server: it has one lease, whose token is that name.
+    pub named: bool,
+    pub leases: Vec<Held>,
     /// The presence he has said `okay` to, as a fingerprint.
-    told: u64,
-    telling: Telling,
+    pub told: u64,
+    pub telling: Telling,
     /// A user of ours who was away when he should have been told; he is told when he is back.
-    owed: bool,
+    pub owed: bool,
 }
 
 #[derive(Debug)]
-struct Held {
-    token: String,
+pub(super) struct Held {
+    pub token: String,
     /// None: it lasts until it is ended.
-    expires: Option<Date>,
-    /// In the store. Those of our own users' contact lists are not: they end with the online period.
-    durable: bool,
+    pub expires: Option<Date>,
+    /// In the store. Those of our own users' contact lists and connections are not: they end with those.
+    pub durable: bool,
     /// Its end is being committed.
-    ending: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Telling {
-    /// Nothing on its way.
-    Quiet,
-    /// He has been told this and has not answered; so many tries went unanswered before.
-    Asked { fingerprint: u64, tries: u8 },
-    /// He will be told again then.
-    Again { at: Tick, tries: u8 },
+    pub ending: bool,
 }
 
 impl Held {
@@ -60,8 +59,13 @@ impl Watch {
         self.telling == Telling::Quiet && !self.owed && self.leases.iter().all(|l| l.durable && !l.ending)
     }
 
-    fn is_live(&self, now: Date) -> bool {
+    pub fn is_live(&self, now: Date) -> bool {
         self.leases.iter().any(|lease| lease.lasts(now))
+    }
+
+    /// The name that its watcher's server gave it, if it did.
+    pub fn name(&self) -> Option<&str> {
+        self.leases.first().filter(|_| self.named).map(|lease| lease.token.as_str())
     }
 }
 
@@ -69,19 +73,32 @@ impl Watch {
 #[derive(Debug)]
 pub(super) struct Watching {
     pub presentity: Address,
+    /// What ends it: given out by the presentity's server, or made up here as its name.
     pub token: String,
     /// None: it lasts until it is ended.
     pub expires: Option<Date>,
-    /// Made by us for his contact list, not by his client.
-    pub automatic: bool,
+    pub holder: Holder,
     pub state: WatchingState,
     /// The presence last passed on, as a fingerprint.
     pub seen: Option<u64>,
+    /// Those who wait to hear what becomes of it.
+    pub waiting: Vec<(super::op::Handle, compact_str::CompactString)>,
+}
+
+/// For whom somebody is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// For a client that asked for it, and outlives its connection.
+    Client,
+    /// By the contact place, for the user's contact list, while he is online.
+    List,
+    /// For this endpoint, as long as it is there.
+    Endpoint(EndpointId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WatchingState {
-    /// Granted; an automatic one is renewed then.
+    /// Granted; it is renewed then, unless its client does that.
     Live { renew: Option<Tick> },
     /// On its way.
     Asking { tries: u8 },
@@ -97,14 +114,28 @@ impl Watching {
             presentity: outbound.presentity,
             token: outbound.token,
             expires: outbound.expires,
-            automatic: outbound.automatic,
+            holder: if outbound.automatic { Holder::List } else { Holder::Client },
             state: WatchingState::Live { renew: None },
             seen: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// One that is about to be asked for.
+    pub fn asking(presentity: Address, holder: Holder, token: String) -> Watching {
+        Watching {
+            presentity,
+            token,
+            expires: None,
+            holder,
+            state: WatchingState::Asking { tries: 0 },
+            seen: None,
+            waiting: Vec::new(),
         }
     }
 
     pub fn is_settled(&self) -> bool {
-        !self.automatic
+        self.holder == Holder::Client
     }
 
     /// Is his lease not over yet?
@@ -120,37 +151,80 @@ pub(super) fn fingerprint(online: bool, since: Option<Date>, description: &str) 
     hasher.finish()
 }
 
+/// The same for documents: octets and type (TOC-77).
+pub(super) fn mark_of(document: &Document) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&document.content_type, &document.octets).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What was shown of a presence.
+pub(super) fn mark_of_presence(presence: &Presence) -> u64 {
+    match &presence.document {
+        Some(document) => mark_of(document),
+        None => fingerprint(presence.online, presence.since, &presence.description),
+    }
+}
+
 impl Account {
     pub fn fingerprint_of(&self, online: Option<Date>) -> u64 {
         fingerprint(online.is_some(), online, &self.description)
     }
 
-    fn find_watch(&self, watcher: &Address) -> Option<usize> {
-        self.watches.iter().find(|(_, watch)| watch.watcher == *watcher).map(|(at, _)| at)
+    /// The watch that all unnamed leases of a watcher share.
+    fn shared_watch(&self, watcher: &Address) -> Option<usize> {
+        self.watches.iter().find(|(_, w)| !w.named && w.watcher == *watcher).map(|(at, _)| at)
     }
 
-    /// Adds a lease. True if it is the pair's first: then the watcher counts as told `told`. One who
+    /// The watch that the watcher's server has named so.
+    fn named_watch(&self, watcher: &Address, name: &str) -> Option<usize> {
+        let is_it = |w: &Watch| w.name() == Some(name) && w.watcher == *watcher;
+        self.watches.iter().find(|(_, w)| is_it(w)).map(|(at, _)| at)
+    }
+
+    /// The watch that has this lease.
+    fn watch_with(&self, watcher: &Address, token: &str) -> Option<usize> {
+        let has = |w: &Watch| w.watcher == *watcher && w.leases.iter().any(|lease| lease.token == token);
+        self.watches.iter().find(|(_, w)| has(w)).map(|(at, _)| at)
+    }
+
+    fn is_watched_by(&self, watcher: &Address) -> bool {
+        self.watches.iter().any(|(_, watch)| watch.watcher == *watcher)
+    }
+
+    /// Adds a lease; the watcher counts as told `told`. True if he watches for the first time. One who
     /// watches already has other endpoints, perhaps, that have yet to hear what this one is told.
     pub fn add_lease(&mut self, now: Date, inbound: Inbound, durable: bool, told: u64) -> bool {
-        let lease = Held { token: inbound.token, expires: inbound.expires, durable, ending: false };
-        if let Some(watch) = self.find_watch(&inbound.watcher).and_then(|at| self.watches.get_mut(at)) {
+        let Inbound { watcher, token, expires, named } = inbound;
+        let first = !self.is_watched_by(&watcher);
+        let same = if named { self.named_watch(&watcher, &token) } else { self.shared_watch(&watcher) };
+        let lease = Held { token, expires, durable, ending: false };
+        if let Some(watch) = same.and_then(|at| self.watches.get_mut(at)) {
             if watch.telling == Telling::Quiet {
-                if !watch.is_live(now) {
+                if named || !watch.is_live(now) {
                     watch.told = told;
                 }
                 watch.owed = false;
             }
+            if named {
+                watch.leases.clear();
+            }
             watch.leases.push(lease);
             return false;
         }
+        self.serial = self.serial.wrapping_add(1);
+        let leases = vec![lease];
+        let serial = self.serial;
         self.watches.insert(Watch {
-            watcher: inbound.watcher,
-            leases: vec![lease],
+            watcher,
+            serial,
+            named,
+            leases,
             told,
             telling: Telling::Quiet,
             owed: false,
         });
-        true
+        first
     }
 
     /// Forgets the leases that have ended while he was offline: nobody is told of those.
@@ -162,7 +236,7 @@ impl Account {
     }
 
     /// The earliest moment at which something about his watchers or those he watches is due.
-    fn next_due(&self, now: Now) -> Option<Tick> {
+    pub fn next_due(&self, now: Now) -> Option<Tick> {
         let on_tick = |date: Date| now.tick + date.since(now.date);
         let leases = self
             .watches
@@ -181,56 +255,65 @@ impl Account {
         });
         leases.chain(again).chain(watching).chain(self.held_until).min()
     }
+
+    /// May one more subscription of this watcher be taken?
+    fn has_room_for(&self, now: Date, watcher: &Address, named: bool) -> bool {
+        let his = self.watches.iter().filter(|(_, w)| w.named == named && w.watcher == *watcher);
+        let (watches, leases) = his.fold((0, 0), |(watches, leases), (_, watch)| {
+            (watches + 1, leases + watch.leases.iter().filter(|lease| lease.lasts(now)).count())
+        });
+        let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
+        let shares = !named && watches != 0;
+        leases < most && (shares || self.watches.len() < limits::SUBSCRIPTIONS_PER_ACCOUNT)
+    }
 }
 
 impl Hub {
-    /// Grants a subscription, once it is on the disk (SIMP-5.3-3 to SIMP-5.3-7).
+    /// Grants a subscription, once it is on the disk (SIMP-5.3-3 to SIMP-5.3-7, PITP-15.11-2).
     pub(super) fn subscribe(
         &mut self,
         now: Now,
         origin: Origin,
         key: AccountKey,
         watcher: Address,
-        lease: Lease,
+        asked: Asked,
         out: &mut impl Outlet,
     ) {
         let longest = limits::LEASE.as_millis() as i64;
-        let millis = match lease {
-            Lease::Longest => longest,
-            Lease::Millis(millis) => millis.min(longest),
+        let millis = match asked.lease {
+            Lease::Longest => Some(longest),
+            Lease::Millis(millis) => Some(millis.min(longest)),
+            Lease::Open => None,
         };
-        let token = self.random_token();
+        let token = asked.name.is_none().then(|| self.random_token());
         let Some(account) = self.accounts.get_mut(key) else { return };
         let presentity = account.address.clone();
-        let refusal = if millis <= 0 {
+        let again = asked.name.as_ref().and_then(|name| account.named_watch(&watcher, name));
+        let refusal = if millis.is_some_and(|millis| millis <= 0) {
             Some(Refusal::Malformed)
         } else {
-            let pair = account.find_watch(&watcher).and_then(|at| account.watches.get(at));
-            let leases = pair.map_or(0, |w| w.leases.iter().filter(|l| l.lasts(now.date)).count());
-            let full = account.watches.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT && pair.is_none();
-            (full || leases >= limits::SUBSCRIPTIONS_PER_PAIR).then_some(Refusal::QuotaExceeded)
+            let room = again.is_some() || account.has_room_for(now.date, &watcher, asked.name.is_some());
+            (!room).then_some(Refusal::QuotaExceeded)
         };
         if let Some(refusal) = refusal {
-            return self.reply(
-                now,
-                origin,
-                Kind::Subscribe,
-                &watcher,
-                &presentity,
-                Answer::refused(refusal),
-                out,
-            );
+            let answer = Answer::refused(refusal);
+            return self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
         }
-        let durable = !matches!(origin, Origin::Hub(Errand::Watch { .. }));
-        let expires = Date(now.date.0.saturating_add(millis));
-        let inbound = Inbound { watcher, token, expires: Some(expires), named: false };
-        if durable {
+        // What ends with a connection or an online period of one of our own users need not be remembered.
+        let named = asked.name.is_some();
+        let ours = self.domains.contains(watcher.domain());
+        let errand = matches!(origin, Origin::Hub(Errand::Watch { .. }));
+        let durable = !errand && !(named && ours);
+        let token = asked.name.or(token).unwrap_or_default();
+        let expires = millis.map(|millis| Date(now.date.0.saturating_add(millis)));
+        let inbound = Inbound { watcher, token, expires, named };
+        if durable && again.is_none() {
             let id = account.id;
             account.unsettled += 1;
             let write = Write::AddInbound { account: id, inbound: inbound.clone() };
             self.write(write, Then::Subscribed { key, origin, inbound, millis });
         } else {
-            self.subscribed(now, key, origin, inbound, millis, false, out);
+            self.subscribed(now, key, origin, inbound, millis, durable, out);
         }
     }
 
@@ -242,42 +325,46 @@ impl Hub {
         key: AccountKey,
         origin: Origin,
         inbound: Inbound,
-        millis: i64,
+        millis: Option<i64>,
         durable: bool,
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else {
             return super::orphaned(origin, Kind::Subscribe, out);
         };
-        let watcher = inbound.watcher.clone();
-        let token = inbound.token.clone();
-        if !account.permits(&watcher, super::acl::Operation::Subscribe) {
+        let (watcher, token) = (inbound.watcher.clone(), inbound.token.clone());
+        let presentity = account.address.clone();
+        let presence = account.presence_for(&watcher);
+        let Some(presence) = presence.filter(|_| account.permits(&watcher, super::acl::Operation::Subscribe))
+        else {
             // The owner has forbidden it while it was being written down (OC-37).
-            let presentity = account.address.clone();
             if durable {
-                let write =
-                    Write::RemoveInbound { account: account.id, leases: vec![(watcher.clone(), token)] };
+                let leases = vec![(watcher.clone(), token)];
+                let write = Write::RemoveInbound { account: account.id, leases };
                 self.write(write, Then::Nothing);
             }
             let answer = Answer::refused(Refusal::TargetRefuses);
             return self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
-        }
-        let told = account.shown;
+        };
+        let told = account.shown_to(&watcher, inbound.named);
+        let known = inbound.named && account.named_watch(&watcher, &token).is_some();
         let first = account.add_lease(now.date, inbound, durable, told);
-        let report = Report { presentity: account.address.clone(), presence: account.presence() };
-        let presentity = account.address.clone();
-        let answer = Answer::Granted { report, millis, token: token.into() };
+        let report = Report { presentity: presentity.clone(), presence };
+        let answer = Answer::Granted { report, millis, token: token.clone().into() };
         self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
         if first {
             self.tell(key, News::WatcherCame(&watcher), out);
         } else {
             self.mark_dirty(key);
         }
+        if !known {
+            self.tell(key, News::Subscribed(&watcher, &token), out);
+        }
         self.schedule(now, key);
         self.note_told(key);
     }
 
-    /// Ends a subscription for its watcher (SIMP-5.4-3, SIMP-5.4-4).
+    /// Ends a subscription for its watcher (SIMP-5.4-3, SIMP-5.4-4, PITP-15.15-2).
     pub(super) fn unsubscribe(
         &mut self,
         now: Now,
@@ -288,10 +375,10 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let lease =
-            account.find_watch(&watcher).and_then(|at| account.watches.get_mut(at)).and_then(|watch| {
-                watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.lasts(now.date))
-            });
+        let watch = account.watch_with(&watcher, token).and_then(|at| account.watches.get_mut(at));
+        let lease = watch.and_then(|watch| {
+            watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.lasts(now.date))
+        });
         let Some(lease) = lease else {
             let presentity = account.address.clone();
             let answer = Answer::refused(Refusal::NotSubscribed);
@@ -323,46 +410,65 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let presentity = account.address.clone();
-        let mut last = false;
-        if let Some(at) = account.find_watch(&watcher) {
-            if let Some(watch) = account.watches.get_mut(at) {
-                if done {
-                    watch.leases.retain(|lease| lease.token != token);
-                    last = watch.leases.is_empty();
-                } else {
-                    watch.leases.iter_mut().filter(|l| l.token == token).for_each(|l| l.ending = false);
-                }
-            }
-            if last {
-                account.watches.remove(at);
-            }
+        if !done
+            && let Some(at) = account.watch_with(&watcher, token)
+            && let Some(watch) = account.watches.get_mut(at)
+        {
+            watch.leases.iter_mut().filter(|l| l.token == token).for_each(|l| l.ending = false);
         }
-        let answer = if done { Answer::Ok("".into()) } else { Answer::refused(Refusal::Resources) };
+        let answer = if done { Answer::done() } else { Answer::refused(Refusal::Resources) };
         self.reply(now, origin, Kind::Unsubscribe, &watcher, &presentity, answer, out);
-        if last {
-            self.tell(key, News::WatcherWent(&watcher), out);
+        if done {
+            self.lease_gone(key, &watcher, token, out);
         }
     }
 
-    /// The owner throws a watcher out (SIMP-10.1-2); all his leases end (OC-55).
+    /// A lease is over, in memory; whoever wants to know of the user's watchers does. True if its watch is
+    /// over with it.
+    fn lease_gone(&mut self, key: AccountKey, watcher: &Address, token: &str, out: &mut impl Outlet) -> bool {
+        let Some(account) = self.accounts.get_mut(key) else { return false };
+        let Some(at) = account.watch_with(watcher, token) else { return false };
+        let Some(watch) = account.watches.get_mut(at) else { return false };
+        watch.leases.retain(|lease| lease.token != token);
+        let last = watch.leases.is_empty();
+        if last {
+            account.watches.remove(at);
+        }
+        let gone = !account.is_watched_by(watcher);
+        self.tell(key, News::Unsubscribed(watcher, token), out);
+        if gone {
+            self.tell(key, News::WatcherWent(watcher), out);
+        }
+        last
+    }
+
+    /// The owner throws a watcher out (SIMP-10.1-2): all his leases end (OC-55), or only the one of this token
+    /// (PITP-15.13-3).
     pub fn drop_watcher(
         &mut self,
         now: Now,
         origin: Origin,
         key: AccountKey,
         watcher: &Address,
+        token: Option<&str>,
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let owner = account.address.clone();
-        let Some(watch) = account.find_watch(watcher).and_then(|at| account.watches.get(at)) else {
+        let his = account.watches.iter().filter(|(_, watch)| watch.watcher == *watcher);
+        let leases: Vec<_> = his
+            .flat_map(|(_, watch)| &watch.leases)
+            .filter(|lease| token.is_none_or(|token| lease.token == token))
+            .map(|lease| (watcher.clone(), lease.token.clone()))
+            .collect();
+        if leases.is_empty() {
             let answer = Answer::refused(Refusal::NotSubscribed);
             return self.reply(now, origin, Kind::Own, &owner, &owner, answer, out);
-        };
-        let leases = watch.leases.iter().map(|lease| (watcher.clone(), lease.token.clone())).collect();
+        }
         account.unsettled += 1;
         let write = Write::RemoveInbound { account: account.id, leases };
-        self.write(write, Then::Dropped { key, origin, watcher: watcher.clone() });
+        let token = token.map(str::to_owned);
+        self.write(write, Then::Dropped { key, origin, watcher: watcher.clone(), token });
     }
 
     /// The dropping is committed: the owner has his answer, the watcher and the owner's endpoints learn of it.
@@ -372,165 +478,128 @@ impl Hub {
         key: AccountKey,
         origin: Origin,
         watcher: &Address,
+        token: Option<&str>,
         out: &mut impl Outlet,
     ) {
         let Some(owner) = self.accounts.get(key).map(|account| account.address.clone()) else { return };
-        self.reply(now, origin, Kind::Own, &owner, &owner, Answer::Ok("".into()), out);
-        self.end_watch(now, key, watcher, out);
+        self.reply(now, origin, Kind::Own, &owner, &owner, Answer::done(), out);
+        match token {
+            Some(token) => self.end_lease(now, key, watcher, token, out),
+            // Also what he has got meanwhile.
+            None => self.end_watches(now, key, out, |_, watch| watch.watcher == *watcher),
+        }
     }
 
-    /// Forgets a watcher, with all his leases, and says so to him and to the owner (SIMP-6.2-2, SIMP-6.4-2).
-    fn end_watch(&mut self, now: Now, key: AccountKey, watcher: &Address, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let Some(at) = account.find_watch(watcher) else { return };
-        self.forget_watch(key, at);
+    /// Ends a lease, and tells its watcher if it was the last of its watch.
+    fn end_lease(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        watcher: &Address,
+        token: &str,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get(key) else { return };
-        let report = Report { presentity: account.address.clone(), presence: account.presence() };
-        let from = self.notifier(report.presentity.domain());
-        let end = Envelope { to: watcher.clone(), from, request: Request::End(report), native: None };
-        self.request(now, Origin::Nobody, end, out);
-        self.tell(key, News::WatcherWent(watcher), out);
+        let watch = account.watch_with(watcher, token).and_then(|at| account.watches.get(at));
+        let Some(named) = watch.map(|watch| watch.named) else { return };
+        // Who may not see anything any more is not told what there is now.
+        let presence = account.presence_for(watcher).unwrap_or_else(Presence::unknown);
+        let report = Report { presentity: account.address.clone(), presence };
+        if self.lease_gone(key, watcher, token, out) {
+            let from = self.notifier(report.presentity.domain());
+            let notice = Notice { report, name: named.then(|| token.to_owned().into()) };
+            let end = Envelope::ours(from, watcher.clone(), Request::End(notice));
+            self.request(now, Origin::Nobody, end, out);
+        }
     }
 
-    /// Forgets a watcher with all his leases, in memory and in the store.
-    fn forget_watch(&mut self, key: AccountKey, at: usize) {
+    /// Forgets a watcher with all his leases, in memory and in the store, and says so to the owner.
+    pub(super) fn forget_watch(&mut self, key: AccountKey, at: usize, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let Some(watch) = account.watches.try_remove(at) else { return };
-        let watcher = watch.watcher;
-        let durable = watch.leases.into_iter().filter(|l| l.durable);
-        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token)).collect();
+        let Some(watch) = account.watches.get(at) else { return };
+        let watcher = watch.watcher.clone();
+        let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
+        let durable = watch.leases.iter().filter(|l| l.durable);
+        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
         if !leases.is_empty() {
             let write = Write::RemoveInbound { account: account.id, leases };
             self.write(write, Then::Nothing);
         }
+        for token in tokens {
+            self.lease_gone(key, &watcher, &token, out);
+        }
     }
 
-    /// Ends every subscription that the access control list would no longer grant (OC-37).
-    pub(super) fn end_refused_watches(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+    /// Ends a watch, in memory and in the store, and tells its watcher (SIMP-6.2-2, PITP-15.9-4).
+    fn end_watch(&mut self, now: Now, key: AccountKey, at: usize, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let refused: Vec<_> = account
-            .watches
-            .iter()
-            .filter(|(_, watch)| !account.permits(&watch.watcher, super::acl::Operation::Subscribe))
-            .map(|(_, watch)| watch.watcher.clone())
-            .collect();
-        for watcher in refused {
-            self.end_watch(now, key, &watcher, out);
+        let Some(watch) = account.watches.get(at) else { return };
+        let watcher = watch.watcher.clone();
+        let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
+        let durable = watch.leases.iter().filter(|l| l.durable);
+        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
+        if !leases.is_empty() {
+            let write = Write::RemoveInbound { account: account.id, leases };
+            self.write(write, Then::Nothing);
         }
+        for token in tokens {
+            self.end_lease(now, key, &watcher, &token, out);
+        }
+    }
+
+    /// Ends every subscription that would not be granted any more (OC-37, PITP-15.8-5).
+    pub(super) fn end_refused_watches(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        self.end_watches(now, key, out, |account, watch| {
+            !account.permits(&watch.watcher, super::acl::Operation::Subscribe)
+        });
     }
 
     /// Ends all subscriptions to an account that goes away.
     pub(super) fn end_all_watches(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get(key) else { return };
-        let watchers: Vec<_> = account.watches.iter().map(|(_, watch)| watch.watcher.clone()).collect();
-        for watcher in watchers {
-            self.end_watch(now, key, &watcher, out);
-        }
+        self.end_watches(now, key, out, |_, _| true);
     }
 
-    /// Tells every watcher who was last told something else (SIMP-6.1-3).
-    pub(super) fn notify_watchers(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        account.dirty = false;
-        if account.watches.is_empty() {
-            return;
-        }
-        let current = account.shown;
-        let due: Vec<u32> = account
-            .watches
-            .iter()
-            .filter(|(_, w)| {
-                w.told != current && !w.owed && w.telling == Telling::Quiet && w.is_live(now.date)
-            })
-            .map(|(at, _)| at as u32)
-            .collect();
-        for watch in due {
-            self.notify(now, key, watch, 0, out);
-        }
-        self.note_told(key);
-    }
-
-    /// Tells one watcher the present state.
-    fn notify(&mut self, now: Now, key: AccountKey, watch: u32, tries: u8, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let fingerprint = account.shown;
-        let report = Report { presentity: account.address.clone(), presence: account.presence() };
-        let Some(place) = account.watches.get_mut(watch as usize) else { return };
-        place.telling = Telling::Asked { fingerprint, tries };
-        let to = place.watcher.clone();
-        let from = self.notifier(report.presentity.domain());
-        self.counters.notifications += 1;
-        let change = Envelope { to, from, request: Request::Change(report), native: None };
-        self.request(now, Origin::Hub(Errand::Notify { key, watch }), change, out);
-    }
-
-    /// A watcher has answered a notification, or has not (SIMP-6.1-5 to SIMP-6.1-7, OC-43).
-    pub(super) fn notified(
+    fn end_watches(
         &mut self,
         now: Now,
         key: AccountKey,
-        at: u32,
-        watcher: &Address,
-        answer: &Answer<'_>,
         out: &mut impl Outlet,
+        ends: impl Fn(&Account, &Watch) -> bool,
     ) {
-        let local = self.domains.contains(watcher.domain());
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let current = account.shown;
-        let Some(watch) = account.watches.get_mut(at as usize).filter(|w| w.watcher == *watcher) else {
-            return;
-        };
-        let Telling::Asked { fingerprint, tries } = watch.telling else { return };
-        watch.telling = Telling::Quiet;
-        match answer {
-            Answer::Ok(_) => {
-                watch.told = fingerprint;
-                if fingerprint != current {
-                    self.mark_dirty(key);
-                }
-                self.note_told(key);
-            }
-            Answer::Refused { refusal: Refusal::NoListeners, .. } if local => watch.owed = true,
-            Answer::Refused {
-                refusal: Refusal::NoAnswer | Refusal::Communications | Refusal::Resources,
-                ..
-            } if usize::from(tries) < limits::NOTIFY_RETRY.len() => {
-                let at = now.tick + limits::NOTIFY_RETRY[usize::from(tries)];
-                watch.telling = Telling::Again { at, tries: tries + 1 };
-                self.schedule(now, key);
-            }
-            Answer::Refused { .. } | Answer::Described(_) | Answer::Granted { .. } => {
-                self.forget_watch(key, at as usize);
-                self.tell(key, News::WatcherWent(watcher), out);
-            }
-        }
-    }
-
-    /// A user of ours is back: presentities of ours who could not tell him something do it now.
-    pub(super) fn collect_owed(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get(key) else { return };
-        let watcher = account.address.clone();
-        let presentities: Vec<_> = account
-            .watching
-            .iter()
-            .filter(|w| self.domains.contains(w.presentity.domain()))
-            .filter_map(|w| self.loaded(&w.presentity))
-            .collect();
-        for presentity in presentities {
-            let Some(account) = self.accounts.get_mut(presentity) else { continue };
-            let Some(watch) = account.find_watch(&watcher).and_then(|at| account.watches.get_mut(at)) else {
-                continue;
-            };
-            if std::mem::take(&mut watch.owed) {
-                self.mark_dirty(presentity);
-            }
+        let ending: Vec<_> =
+            account.watches.iter().filter(|(_, watch)| ends(account, watch)).map(|(at, _)| at).collect();
+        for at in ending {
+            self.end_watch(now, key, at, out);
         }
     }
 
     /// The list of present watchers, for an endpoint that has just come (SIMP-6.3-3).
     pub(super) fn watchers(&self, now: Now, key: AccountKey) -> Vec<Address> {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
-        account.watches.iter().filter(|(_, w)| w.is_live(now.date)).map(|(_, w)| w.watcher.clone()).collect()
+        let mut watchers: Vec<Address> = Vec::new();
+        for (_, watch) in account.watches.iter().filter(|(_, w)| w.is_live(now.date)) {
+            // Only those who hold several can be on it twice.
+            if !watch.named || !watchers.contains(&watch.watcher) {
+                watchers.push(watch.watcher.clone());
+            }
+        }
+        watchers
+    }
+
+    /// From now on this endpoint hears who watches its user (PITP-15.10-2); this is who does now, with what
+    /// each subscription is called (PITP-15.10-3).
+    pub fn watchers_wanted(&mut self, now: Now, id: EndpointId) -> Vec<(Address, String)> {
+        let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { return Vec::new() };
+        let key = endpoint.account;
+        let Some(watcher) = endpoint.watcher_mut() else { return Vec::new() };
+        watcher.wants_watchers = true;
+        let Some(account) = self.accounts.get(key) else { return Vec::new() };
+        let leases = account.watches.iter().flat_map(|(_, watch)| {
+            let lasting = watch.leases.iter().filter(|lease| lease.lasts(now.date) && !lease.ending);
+            lasting.map(|lease| (watch.watcher.clone(), lease.token.clone()))
+        });
+        leases.collect()
     }
 
     /// Arms the account's timer for whatever is due first.
@@ -552,21 +621,19 @@ impl Hub {
             return;
         }
         account.timer = None;
-        let mut gone = Vec::new();
+        let mut over = Vec::new();
         let mut again = Vec::new();
-        for (at, watch) in account.watches.iter_mut() {
-            watch.leases.retain(|lease| lease.lasts(now.date) || lease.ending);
-            if watch.leases.is_empty() {
-                gone.push(at);
-            } else if let Telling::Again { at: due, tries } = watch.telling
+        for (at, watch) in account.watches.iter() {
+            let ended = watch.leases.iter().filter(|lease| !lease.lasts(now.date) && !lease.ending);
+            over.extend(ended.map(|lease| (watch.watcher.clone(), lease.token.clone())));
+            if let Telling::Again { at: due, tries } = watch.telling
                 && due <= now.tick
             {
                 again.push((at as u32, tries));
             }
         }
-        let lapsed: Vec<_> = gone.into_iter().map(|at| account.watches.remove(at).watcher).collect();
-        for watcher in &lapsed {
-            self.tell(key, News::WatcherWent(watcher), out);
+        for (watcher, token) in over {
+            self.lease_gone(key, &watcher, &token, out);
         }
         for (watch, tries) in again {
             self.notify(now, key, watch, tries, out);
@@ -574,29 +641,5 @@ impl Hub {
         self.contacts_due(now, key, out);
         self.divert_due(now, key, out);
         self.schedule(now, key);
-    }
-
-    /// Notes in the store that watchers may believe him online, or that none does any more, so that a restart
-    /// can put it right. Only for those who are watched: nobody else is told anything.
-    fn note_told(&mut self, key: AccountKey) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let current = account.shown;
-        let mut durable = account.watches.iter().filter(|(_, w)| w.leases.iter().any(|l| l.durable));
-        let since = match account.online() {
-            Some(_) => account.online().filter(|_| durable.next().is_some()),
-            None if durable.any(|(_, watch)| watch.told != current) => account.told_online,
-            None => None,
-        };
-        if account.told_online != since {
-            account.told_online = since;
-            let write = Write::SetToldOnline { account: account.id, since };
-            self.write(write, Then::Nothing);
-        }
-    }
-
-    /// The server's own address in a domain (SIMP-6-2).
-    pub(super) fn notifier(&self, domain: &str) -> Address {
-        let known = self.notifiers.iter().find(|address| address.domain() == domain);
-        known.cloned().unwrap_or_else(|| Address::of(NOTIFIER, domain))
     }
 }

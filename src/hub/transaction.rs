@@ -9,8 +9,9 @@ use compact_str::CompactString;
 
 use super::account::AccountKey;
 use super::address::Address;
-use super::op::{Origin, Refusal, Request, TxId};
+use super::op::{Answer, Origin, Refusal, Reply, Request, TxId};
 use crate::clock::{Date, Tick};
+use crate::federation::Traffic;
 
 /// Bits of a [`TxId`] that name the slot: at most a million requests wait at once.
 const SLOT_BITS: u32 = 20;
@@ -41,7 +42,7 @@ impl From<&Request<'_>> for Kind {
         match request {
             Request::Message(_) => Kind::Message,
             Request::Fetch => Kind::Fetch,
-            Request::Subscribe(_) => Kind::Subscribe,
+            Request::Subscribe { .. } => Kind::Subscribe,
             Request::Unsubscribe { .. } => Kind::Unsubscribe,
             Request::Inquire => Kind::Inquire,
             Request::Change(_) => Kind::Change,
@@ -50,11 +51,29 @@ impl From<&Request<'_>> for Kind {
     }
 }
 
+impl Kind {
+    /// Over which of its peer's services it goes.
+    pub fn traffic(self) -> Traffic {
+        match self {
+            Kind::Message | Kind::Inquire | Kind::Own => Traffic::Messages,
+            Kind::Fetch | Kind::Subscribe | Kind::Unsubscribe | Kind::Change | Kind::End => Traffic::Presence,
+        }
+    }
+}
+
 /// Who has yet to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
-    /// Endpoints of an account: a bit for the place of each.
-    Endpoints(AccountKey, u8),
+    /// Endpoints of an account.
+    Endpoints {
+        /// Whose.
+        key: AccountKey,
+        /// A bit for the place of each.
+        places: u32,
+        /// Those of them whose answer may say more than `ok`, if the one who asked can hear it: an `ok` of another
+        /// is not the last word while one of these is out.
+        talkative: u32,
+    },
     /// The home server of the recipient's domain.
     Remote,
 }
@@ -68,9 +87,36 @@ pub(super) struct Transaction {
     pub to: Address,
     pub sent: Date,
     pub waiting: Waiting,
-    /// What the endpoints that have answered said, if they refused.
-    pub refused: Option<(Refusal, Option<CompactString>)>,
+    /// The name that a subscription was asked for under.
+    pub name: Option<CompactString>,
+    /// The best that has been said so far.
+    pub best: Option<Box<Reply<'static>>>,
 }
+
+/// How good an answer is, when several endpoints give one each (IMTP-16.2-15, IMTP-16.2-16, TOC-61): any `ok`
+/// is better than any refusal, a message in return better than none, certainty better than doubt; what a person
+/// said is worth more than that another of his endpoints does not understand, or keeps silent, or has gone.
+pub(super) fn worth(answer: &Answer<'_>) -> u8 {
+    match answer {
+        Answer::Ok(thanks) => match (&thanks.payload, &thanks.unreliable) {
+            (Some(_), None) => BEST,
+            (Some(_), Some(_)) => 12,
+            (None, None) => 11,
+            (None, Some(_)) => OK,
+        },
+        Answer::Described(_) | Answer::Granted { .. } => BEST,
+        Answer::Refused { words: Some(_), .. } => 4,
+        Answer::Refused { refusal: Refusal::Unsupported, words: None } => 2,
+        Answer::Refused { refusal: Refusal::NoAnswer, words: None } => 1,
+        Answer::Refused { refusal: Refusal::NoListeners, words: None } => 0,
+        Answer::Refused { words: None, .. } => 3,
+    }
+}
+
+/// Nothing better can come.
+pub(super) const BEST: u8 = 13;
+/// The least worth of an `ok`.
+pub(super) const OK: u8 = 10;
 
 /// All of them, by slot.
 #[derive(Debug, Default)]

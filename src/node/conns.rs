@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::io::{ConnId, Output, TlsPeer};
 use crate::clock::{Now, Tick};
 use crate::credential::Algorithm;
-use crate::hub::op::{EndpointId, Handle};
+use crate::hub::op::{EndpointId, Handle, Strength};
 use crate::limits;
 use crate::simp::framer::Framer;
 use crate::simp::login::Attempt;
@@ -153,6 +153,16 @@ impl Conn {
     /// Is it one whose octets are in clear on a network that others may listen to?
     pub fn exposed(&self) -> bool {
         self.tls.is_none() && !self.peer.ip().is_loopback()
+    }
+
+    /// How sure it is that what is said on it is said by who it belongs to (TOC-27).
+    pub fn strength(&self) -> Strength {
+        match (&self.tls, &self.role) {
+            // Vouched for by DNS alone.
+            (Some(names), Role::Routing(_)) if names.is_empty() => Strength::Medium,
+            (Some(_), _) => Strength::Strong,
+            (None, _) => Strength::Medium,
+        }
     }
 
     fn unsent(&self) -> &[u8] {

@@ -108,6 +108,7 @@ impl Io {
         if !self.links.admits(domain, &self.config.federation) {
             return Err(Refusal::Communications);
         }
+        adapter::can_say(envelope)?;
         let now = self.now;
         if !self.links.links.contains_key(domain) {
             if self.links.links.len() >= DOMAINS {
@@ -237,7 +238,8 @@ impl Io {
         link.used = now.tick;
         let queue = std::mem::take(&mut link.queue);
         let local = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
-        let conn = Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)));
+        let mut conn = Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)));
+        conn.tls = place.tls.then(Box::default);
         self.conns.insert(id, conn);
         let written = self.conns.write(now, id, &mut self.outputs, |out| {
             out.extend_from_slice(write::HEADER);

@@ -19,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::admin::{AdminReply, AdminRequest, Status};
 use crate::clock::{Now, Tick};
 use crate::config::{Config, Listen, ListenProtocol, Routing};
-use crate::federation::Protocol;
+use crate::federation::{Protocol, Traffic};
 use crate::hub::address::Domain;
 use crate::hub::op::Refusal;
 use crate::hub::{AccountKey, Hub};
@@ -202,7 +202,7 @@ impl Node {
             match due {
                 Due::Conn(id) => simp::conn::due(core, now, id),
                 Due::Link(domain) => {
-                    let (waiting, unanswered) = core.hub.remote_load(&domain);
+                    let (waiting, unanswered) = core.hub.remote_load(&domain, Traffic::Messages);
                     core.io.link_due(&domain, waiting, unanswered);
                 }
             }
@@ -256,7 +256,9 @@ impl Node {
         let reply = match request {
             AdminRequest::Change(change) => return core.hub.admin(id, change),
             AdminRequest::Status => AdminReply::Status(Box::new(self.status(now))),
-            AdminRequest::Peers => AdminReply::Peers(core.io.peers(|domain| core.hub.remote_load(domain).0)),
+            AdminRequest::Peers => {
+                AdminReply::Peers(core.io.peers(|domain| core.hub.remote_load(domain, Traffic::Messages).0))
+            }
             AdminRequest::PeerTest { domain } => match Domain::parse(&domain) {
                 Ok(domain) if core.hub.domains().contains(domain.as_str()) => {
                     AdminReply::Failed(format!("{domain} is a domain of this server"))
@@ -353,7 +355,10 @@ impl Core {
                 Event::Finish(id) => self.io.end(id),
                 Event::LinkFailed(domain) => {
                     self.io.links.forget_queue(&domain);
-                    self.hub.remote_failed(now, &domain, Refusal::Communications, &mut self.io);
+                    for traffic in [Traffic::Messages, Traffic::Presence] {
+                        let refusal = Refusal::Communications;
+                        self.hub.remote_failed(now, &domain, traffic, refusal, &mut self.io);
+                    }
                 }
             }
         }

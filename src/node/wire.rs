@@ -7,7 +7,8 @@ use super::io::{ConnId, ControlId, Job, Output};
 use super::jobs::Purpose;
 use super::{Event, Io};
 use crate::admin::AdminReply;
-use crate::hub::op::{Answer, Envelope, Handle, News, Refusal, TxId};
+use crate::hub::address::Address;
+use crate::hub::op::{Answer, Envelope, Handle, News, Refusal, Reply, TxId};
 use crate::hub::{self, AccountKey, Kind, Outlet};
 use crate::limits;
 use crate::simp::{adapter, write};
@@ -58,7 +59,8 @@ impl Io {
 }
 
 impl Outlet for Io {
-    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, answer: &Answer<'_>) -> bool {
+    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, _: &Address, reply: &Reply<'_>) -> bool {
+        let answer = &reply.answer;
         let id = conn_of(handle);
         // Whether somebody who has logged out still reads can't be known, so he is told of a failure
         // once, at his next login, and not here (design 5).
@@ -70,8 +72,10 @@ impl Outlet for Io {
         told
     }
 
-    fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>) {
+    fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+        adapter::can_say(envelope)?;
         self.write(conn_of(handle), |out| adapter::request(out, tx, envelope));
+        Ok(())
     }
 
     fn forward(&mut self, domain: &str, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal> {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::command::{Granted, Reply, State};
 use super::command::{Ima, Message as SimpMessage, Note as SimpNote, Parties, Presence as SimpPresence};
 use super::object::{Object, Scratch};
-use super::write;
+use super::{write, xml};
 use crate::hub::address::{Address, Domains};
 use crate::hub::op::{
-    self, Answer, Envelope, Family, Lease, Message, News, Note, Presence, Refusal, Report, Request, TxId,
+    self, Answer, Envelope, Family, Lease, Message, News, Note, Notice, Presence, Refusal, Report, Request,
+    Thanks, TxId,
 };
 use crate::hub::{Hub, Kind};
 use crate::limits;
@@ -39,6 +40,9 @@ pub fn text(refusal: Refusal, kind: Kind) -> &'static str {
         Refusal::NotOurs => "not a local address",
         Refusal::QuotaExceeded | Refusal::Resources => "too many requests",
         Refusal::TooLarge => "too large",
+        Refusal::OutOfRange => "malformed command",
+        Refusal::Raced => "changed meanwhile",
+        Refusal::Loop => "too many hops",
         Refusal::Communications => "remote server is not available",
         Refusal::NoAnswer => "no answer",
     }
@@ -78,14 +82,33 @@ fn cut(words: &str) -> &str {
 /// Writes the reply to a request that came by SIMP.
 pub fn answer(out: &mut Vec<u8>, id: &str, kind: Kind, answer: &Answer<'_>) {
     match answer {
-        Answer::Ok(words) if words.is_empty() => write::okay(out, id, "okay"),
-        Answer::Ok(words) => write::okay(out, id, words),
+        Answer::Ok(thanks) => write::okay(out, id, &words(thanks)),
         Answer::Described(report) => describe(out, id, report, None),
         Answer::Granted { report, millis, token } => {
-            describe(out, id, report, Some(Granted { duration: *millis, opaque: token }));
+            // A client of ours is always given a lease; a server that asked for none has given a name.
+            let duration = millis.unwrap_or(limits::LEASE.as_millis() as i64);
+            describe(out, id, report, Some(Granted { duration, opaque: token }));
         }
         Answer::Refused { words: Some(words), .. } => write::error(out, id, words),
         Answer::Refused { refusal, words: None } => write::error(out, id, text(*refusal, kind)),
+    }
+}
+
+/// What a recipient says; a message of his in return too, if it is text.
+fn words<'a>(thanks: &'a Thanks<'_>) -> Cow<'a, str> {
+    let text = thanks.payload.as_ref().filter(|payload| {
+        payload
+            .content_type
+            .as_deref()
+            .is_none_or(|t| t.get(..5).is_some_and(|t| t.eq_ignore_ascii_case("text/")))
+    });
+    match text {
+        Some(payload) if thanks.words.is_empty() => match String::from_utf8_lossy(&payload.octets) {
+            Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
+            Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
+        },
+        None if thanks.words.is_empty() => "okay".into(),
+        Some(_) | None => Cow::Borrowed(&thanks.words),
     }
 }
 
@@ -100,6 +123,22 @@ fn presence(report: &Report) -> SimpPresence<'_> {
         online: report.presence.since,
         message: &report.presence.description,
     }
+}
+
+/// Can it be said in SIMP? Its values are text that XML can carry.
+///
+/// # Errors
+/// [`Refusal::Unsupported`].
+pub fn can_say(envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    let Request::Message(message) = &envelope.request else { return Ok(()) };
+    if envelope.native.as_ref().is_some_and(|native| native.family == FAMILY) {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(&message.body).map_err(|_| Refusal::Unsupported)?;
+    if !xml::is_text(text) || !xml::is_text(&message.content_type) {
+        return Err(Refusal::Unsupported);
+    }
+    if write::escaped_len(text) > limits::VALUE { Err(Refusal::TooLarge) } else { Ok(()) }
 }
 
 /// Writes a request of the hub's to a notification connection or a link.
@@ -119,14 +158,19 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
     match &envelope.request {
         Request::Message(message) => send(out, tx, parties, message),
         Request::Fetch => write::fetch(out, tx.0, &parties),
-        Request::Subscribe(Lease::Longest) => write::subscribe(out, tx.0, &parties, -1),
-        Request::Subscribe(Lease::Millis(millis)) => write::subscribe(out, tx.0, &parties, *millis),
+        Request::Subscribe { lease: Lease::Millis(millis), .. } => {
+            write::subscribe(out, tx.0, &parties, *millis);
+        }
+        // There is no subscription without a lease here: whoever asked has it renewed.
+        Request::Subscribe { lease: Lease::Longest | Lease::Open, .. } => {
+            write::subscribe(out, tx.0, &parties, -1);
+        }
         Request::Unsubscribe { token } => write::unsubscribe(out, tx.0, &parties, token),
         Request::Inquire => write::inquire(out, tx.0, &parties),
-        Request::Change(report) => {
+        Request::Change(Notice { report, .. }) => {
             write::note_change(out, tx.0, &SimpNote { parties, presence: presence(report) });
         }
-        Request::End(report) => {
+        Request::End(Notice { report, .. }) => {
             write::note_subscription_end(out, tx.0, &SimpNote { parties, presence: presence(report) });
         }
     }
@@ -178,13 +222,20 @@ pub fn news(out: &mut Vec<u8>, news: News<'_>) {
     match news {
         News::WatcherCame(watcher) => write::note_subscription(out, watcher.as_str()),
         News::WatcherWent(watcher) => write::note_subscription_lapse(out, watcher.as_str()),
+        // Only for those who tell a watcher's connections apart.
+        News::Subscribed(..) | News::Unsubscribed(..) | News::Fetched(_) => {}
     }
+}
+
+/// Words that mean no more than that it has arrived are none.
+fn thanks(message: &str) -> Thanks<'_> {
+    if message == "okay" { Thanks::default() } else { Thanks::words(cut(message)) }
 }
 
 /// What a client says to what it was handed (SIMP-5.1-6, SIMP-6.1-5).
 pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
     match reply {
-        Reply::Okay { message } => Answer::Ok(cut(message).into()),
+        Reply::Okay { message } => Answer::Ok(thanks(message)),
         Reply::Error { message } => refused_by_client(message),
         Reply::Describe { .. } | Reply::Challenge { .. } | Reply::Own(_) => {
             Answer::refused(Refusal::Malformed)
@@ -195,14 +246,14 @@ pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
 /// What another home server says to what it was asked.
 pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
     match reply {
-        Reply::Okay { message } => Answer::Ok(cut(message).into()),
+        Reply::Okay { message } => Answer::Ok(thanks(message)),
         Reply::Error { message } => {
             Answer::Refused { refusal: refusal(message), words: Some(cut(message).into()) }
         }
         Reply::Describe { presence, subscription } => match (report(presence, hub), subscription) {
             (Some(_), Some(granted)) if granted.duration <= 0 => Answer::refused(Refusal::Communications),
             (Some(report), Some(granted)) => {
-                Answer::Granted { report, millis: granted.duration, token: granted.opaque.into() }
+                Answer::Granted { report, millis: Some(granted.duration), token: granted.opaque.into() }
             }
             (Some(report), None) => Answer::Described(report),
             (None, _) => Answer::refused(Refusal::Malformed),
@@ -219,7 +270,12 @@ fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
     let online = presence.status == State::Online;
     Some(Report {
         presentity: hub.locate(presence.regarding.as_str()).ok()?,
-        presence: Presence { online, since: presence.online, description: Arc::from(presence.message) },
+        presence: Presence {
+            online,
+            since: presence.online,
+            description: Arc::from(presence.message),
+            document: None,
+        },
     })
 }
 
@@ -234,13 +290,14 @@ pub fn message<'a>(message: SimpMessage<'a>, hub: &Hub) -> Option<Request<'a>> {
         body: Cow::Borrowed(message.body.as_bytes()),
         reply_to,
         note: None,
+        hears_more: false,
     }))
 }
 
 /// The hub's form of a notification.
 pub fn note(note: SimpNote<'_>, end: bool, hub: &Hub) -> Option<Request<'static>> {
-    let report = report(note.presence, hub)?;
-    Some(if end { Request::End(report) } else { Request::Change(report) })
+    let notice = Notice { report: report(note.presence, hub)?, name: None };
+    Some(if end { Request::End(notice) } else { Request::Change(notice) })
 }
 
 /// The hub's form of a duration: negative asks for the longest (SIMP-5.3-4).

@@ -21,7 +21,7 @@ use super::requests::{on_notification, on_routing};
 use super::write;
 use crate::clock::Now;
 use crate::hub::Leg;
-use crate::hub::op::{Answer, Refusal, TxId};
+use crate::hub::op::{Answer, By, Refusal, Reply as HubReply, TxId};
 use crate::limits;
 use crate::node::io::{ConnId, Output};
 use crate::node::{Core, Role};
@@ -255,6 +255,7 @@ fn on_malformed(core: &mut Core, now: Now, id: ConnId, malformed: Malformed<'_>)
 fn on_reply(core: &mut Core, now: Now, id: ConnId, name: &str, reply: Option<Reply<'_>>) {
     let Some(conn) = core.io.conns.get(id) else { return };
     let Ok(tx) = name.parse().map(TxId) else { return };
+    let strength = conn.strength();
     match &conn.role {
         Role::Endpoint { endpoint, .. } => {
             let leg = Leg::Endpoint(*endpoint);
@@ -262,7 +263,8 @@ fn on_reply(core: &mut Core, now: Now, id: ConnId, name: &str, reply: Option<Rep
                 Some(reply) => adapter::client_reply(reply),
                 None => adapter::refused_by_client(MALFORMED),
             };
-            core.hub.answered(now, leg, tx, answer, &mut core.io);
+            let reply = HubReply { answer, by: By::Endpoint, strength, native: None };
+            core.hub.answered(now, leg, tx, reply, &mut core.io);
         }
         Role::Link(domain) => {
             let domain = Arc::clone(domain);
@@ -270,7 +272,8 @@ fn on_reply(core: &mut Core, now: Now, id: ConnId, name: &str, reply: Option<Rep
                 Some(reply) => adapter::server_reply(reply, &core.hub),
                 None => Answer::refused(Refusal::Communications),
             };
-            core.hub.answered(now, Leg::Remote(&domain), tx, answer, &mut core.io);
+            let reply = HubReply { answer, by: By::Server, strength, native: None };
+            core.hub.answered(now, Leg::Remote(&domain), tx, reply, &mut core.io);
         }
         _ => {}
     }

@@ -13,6 +13,7 @@ use super::requests::{TOO_MANY, pairs};
 use super::write;
 use crate::clock::Now;
 use crate::credential::{Algorithm, Secret, check_digest, decoy_verifier, open_plain};
+use crate::hub::op::Seat;
 use crate::hub::{self, AccountKey, Kind};
 use crate::limits;
 use crate::node::io::{ConnId, Job, Output};
@@ -209,7 +210,7 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     }
     let Some(key) = key else { return fail(core, now, id) };
     let proof = std::mem::take(&mut attempt.proof);
-    let endpoint = match core.hub.attach(now, key, handle_of(id), proof) {
+    let endpoint = match core.hub.attach(now, key, handle_of(id), proof, Seat::Whole) {
         Ok(endpoint) => endpoint,
         Err(refusal) => return refuse_connect(core, now, id, adapter::text(refusal, Kind::Own)),
     };

@@ -15,7 +15,7 @@ use crate::clock::Now;
 use crate::config::Routing;
 use crate::federation::{Published, Strength, route};
 use crate::hub::address::{Address, Domain};
-use crate::hub::op::{EndpointId, Envelope, Origin};
+use crate::hub::op::{EndpointId, Envelope, Origin, Trail};
 use crate::hub::{self, AccountKey};
 use crate::limits;
 use crate::node::io::{ConnId, Job, Output};
@@ -154,7 +154,7 @@ fn ask(
         Request::Send(message) => (adapter::message(message, &core.hub), true),
         Request::Fetch(_) => (Some(hub::op::Request::Fetch), false),
         Request::Subscribe { duration, .. } => {
-            (Some(hub::op::Request::Subscribe(adapter::lease(duration))), false)
+            (Some(hub::op::Request::Subscribe { lease: adapter::lease(duration), name: None }), false)
         }
         Request::Unsubscribe { opaque, .. } => {
             (Some(hub::op::Request::Unsubscribe { token: opaque.into() }), false)
@@ -171,11 +171,11 @@ fn ask(
         core.native = octets;
         return error(core, id, name, TOO_LARGE);
     }
-    if let Some(conn) = core.io.conns.get_mut(id) {
-        conn.waiting += 1;
-    }
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    conn.waiting += 1;
+    let trail = Trail::of(conn.strength());
     let origin = Origin::Peer { handle: handle_of(id), tag: tag(name) };
-    let envelope = Envelope { to, from, request, native };
+    let envelope = Envelope { to, from, request, native, trail };
     core.hub.request(now, origin, envelope, &mut core.io);
     core.native = octets;
 }
@@ -236,7 +236,7 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
         Request::DropSubscription { subscriber } => match core.hub.locate(subscriber.as_str()) {
             Ok(watcher) => {
                 waits(core, id);
-                core.hub.drop_watcher(now, origin, key, &watcher, &mut core.io);
+                core.hub.drop_watcher(now, origin, key, &watcher, None, &mut core.io);
             }
             Err(_) => error(core, id, name, MALFORMED),
         },

@@ -209,6 +209,11 @@ pub(super) fn characters(data: &[u8]) -> Result<(&str, Traits), BadStream> {
 }
 
 /// `Char` of XML 1.0 (production 2).
+pub(super) fn is_text(text: &str) -> bool {
+    text.chars().all(is_char)
+}
+
+/// A `Char` of XML 1.0.
 pub(super) fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
 }

@@ -299,7 +299,7 @@ fn what_waits_for_a_domain_that_is_not_found_is_bounded() {
     let mut endpoints = Vec::new();
     for n in 0..3 {
         world.add_user(home, &format!("u{n}@a.test"));
-        for _ in 0..hearth::limits::ENDPOINTS {
+        for _ in 0..hearth::limits::ENDPOINTS_WHOLE {
             endpoints.push((n, world.login(home, "u", &format!("u{n}"), &format!("key-of-u{n}"))));
         }
     }

@@ -1,0 +1,169 @@
+//! What watchers are told: at the end of a tick every account whose presence may have changed compares what
+//! each watcher was last told with what he is to see now, so changes within a tick merge, and so do changes
+//! while a notification is on its way. What a watcher was told counts from his `okay` on.
+
+use std::time::Duration;
+
+use super::account::AccountKey;
+use super::address::Address;
+use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Refusal, Report, Request};
+use super::{Errand, Hub, Outlet, Then};
+use crate::clock::{Now, Tick};
+use crate::limits;
+use crate::store::record::Write;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// Nothing on its way.
+    Quiet,
+    /// He has been told this and has not answered; so many tries went unanswered before.
+    Asked { fingerprint: u64, tries: u8 },
+    /// He will be told again then.
+    Again { at: Tick, tries: u8 },
+}
+
+/// When a notification that was not answered is tried again; none: never, the subscription is over. One that
+/// has no lease to end it is worth more patience: its watcher's server may be gone for a day (TOC-81).
+fn pause(tries: u8, named: bool) -> Option<Duration> {
+    let pauses = if named { &limits::NOTIFY_RETRY_NAMED[..] } else { &limits::NOTIFY_RETRY[..] };
+    let last = pauses.last().filter(|_| named && usize::from(tries) < limits::NOTIFY_TRIES_NAMED);
+    pauses.get(usize::from(tries)).or(last).copied()
+}
+
+impl Hub {
+    /// Tells every watcher who was last told something else (SIMP-6.1-3, PITP-15.1-5).
+    pub(super) fn notify_watchers(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.dirty = false;
+        if account.watches.is_empty() {
+            return;
+        }
+        let account = &*account;
+        let due: Vec<u32> = account
+            .watches
+            .iter()
+            .filter(|(_, w)| {
+                w.telling == Telling::Quiet
+                    && !w.owed
+                    && w.told != account.shown_to(&w.watcher, w.named)
+                    && w.is_live(now.date)
+            })
+            .map(|(at, _)| at as u32)
+            .collect();
+        for watch in due {
+            self.notify(now, key, watch, 0, out);
+        }
+        self.note_told(key);
+    }
+
+    /// Tells one watcher the present state.
+    pub(super) fn notify(&mut self, now: Now, key: AccountKey, watch: u32, tries: u8, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(place) = account.watches.get(watch as usize) else { return };
+        let fingerprint = account.shown_to(&place.watcher, place.named);
+        let Some(presence) = account.presence_for(&place.watcher) else { return };
+        let report = Report { presentity: account.address.clone(), presence };
+        let Some(place) = account.watches.get_mut(watch as usize) else { return };
+        place.telling = Telling::Asked { fingerprint, tries };
+        let (to, serial) = (place.watcher.clone(), place.serial);
+        let name = place.name().map(|name| name.to_owned().into());
+        let from = self.notifier(report.presentity.domain());
+        self.counters.notifications += 1;
+        let change = Envelope::ours(from, to, Request::Change(Notice { report, name }));
+        self.request(now, Origin::Hub(Errand::Notify { key, watch, serial }), change, out);
+    }
+
+    /// A watcher has answered a notification, or has not (SIMP-6.1-5 to SIMP-6.1-7, OC-43, TOC-81).
+    pub(super) fn notified(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        (at, serial): (u32, u32),
+        watcher: &Address,
+        answer: &Answer<'_>,
+        out: &mut impl Outlet,
+    ) {
+        let local = self.domains.contains(watcher.domain());
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(watch) = account.watches.get_mut(at as usize).filter(|w| w.serial == serial) else {
+            return;
+        };
+        let Telling::Asked { fingerprint, tries } = watch.telling else { return };
+        watch.telling = Telling::Quiet;
+        let named = watch.named;
+        let unkind = match answer {
+            Answer::Ok(_) => {
+                watch.told = fingerprint;
+                if fingerprint != account.shown_to(watcher, named) {
+                    self.mark_dirty(key);
+                }
+                return self.note_told(key);
+            }
+            Answer::Refused { refusal: Refusal::NoListeners, .. } if local && !named => {
+                watch.owed = true;
+                return;
+            }
+            Answer::Refused { refusal, .. } => *refusal,
+            Answer::Described(_) | Answer::Granted { .. } => Refusal::Malformed,
+        };
+        let passing = match unkind {
+            Refusal::NoAnswer | Refusal::Communications | Refusal::Resources => true,
+            Refusal::NotSubscribed | Refusal::SourceRefused | Refusal::Unsupported | Refusal::Malformed => {
+                false
+            }
+            _ => named,
+        };
+        match pause(tries, named).filter(|_| passing) {
+            Some(pause) => {
+                watch.telling = Telling::Again { at: now.tick + pause, tries: tries + 1 };
+                self.schedule(now, key);
+            }
+            None => self.forget_watch(key, at as usize, out),
+        }
+    }
+
+    /// A user of ours is back: presentities of ours who could not tell him something do it now.
+    pub(super) fn collect_owed(&mut self, key: AccountKey) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let watcher = account.address.clone();
+        let presentities: Vec<_> = account
+            .watching
+            .iter()
+            .filter(|w| self.domains.contains(w.presentity.domain()))
+            .filter_map(|w| self.loaded(&w.presentity))
+            .collect();
+        for presentity in presentities {
+            let Some(account) = self.accounts.get_mut(presentity) else { continue };
+            let owed = account.watches.iter_mut().find(|(_, w)| w.owed && w.watcher == watcher);
+            if let Some((_, watch)) = owed {
+                watch.owed = false;
+                self.mark_dirty(presentity);
+            }
+        }
+    }
+
+    /// Notes in the store that watchers may believe him online, or that none does any more, so that a restart
+    /// can put it right. Only for those who are watched: nobody else is told anything.
+    pub(super) fn note_told(&mut self, key: AccountKey) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let mut durable = account.watches.iter().filter(|(_, w)| w.leases.iter().any(|l| l.durable));
+        let since = match account.online() {
+            Some(_) => account.online().filter(|_| durable.next().is_some()),
+            None if durable.any(|(_, w)| w.told != account.shown_to(&w.watcher, w.named)) => {
+                account.told_online
+            }
+            None => None,
+        };
+        if account.told_online != since {
+            account.told_online = since;
+            let write = Write::SetToldOnline { account: account.id, since };
+            self.write(write, Then::Nothing);
+        }
+    }
+
+    /// The server's own address in a domain (SIMP-6-2).
+    pub(super) fn notifier(&self, domain: &str) -> Address {
+        let known = self.notifiers.iter().find(|address| address.domain() == domain);
+        known.cloned().unwrap_or_else(|| Address::of(NOTIFIER, domain))
+    }
+}

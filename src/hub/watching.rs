@@ -1,0 +1,411 @@
+//! Whom our users watch, here and elsewhere: for a client that keeps its subscription itself, for a contact
+//! list, or for one endpoint as long as it is there. All are remembered, so that news that was asked for can be
+//! told from news of strangers (OC-04), and is given to those who asked.
+
+use std::time::Duration;
+
+use compact_str::CompactString;
+
+use super::account::{Account, AccountKey};
+use super::address::Address;
+use super::delivery::Holders;
+use super::op::{
+    Answer, EndpointId, Envelope, Handle, Lease, Notice, Origin, Presence, Refusal, Reply, Report, Request,
+};
+use super::subscription::{Holder, Watching, WatchingState, mark_of_presence};
+use super::{Errand, Hub, Kind, Outlet, Then};
+use crate::clock::Now;
+use crate::limits;
+use crate::store::record::{Outbound, Write};
+
+/// Between two tries to reach the server of a contact: doubled each time, up to 16 times.
+const RETRY: Duration = Duration::from_secs(60);
+
+impl Hub {
+    /// An endpoint wants to watch somebody, until it says otherwise or is gone (PITP-15.11-2). Asked again it is
+    /// shown the present state again (TOC-79).
+    pub fn watch(
+        &mut self,
+        now: Now,
+        (handle, tag): (Handle, CompactString),
+        id: EndpointId,
+        presentity: Address,
+        out: &mut impl Outlet,
+    ) {
+        let refused = |refusal, out: &mut dyn FnMut(Reply<'_>)| out(Reply::ours(Answer::refused(refusal)));
+        let mut answer = |reply: Reply<'_>| {
+            out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
+        };
+        let Some(endpoint) = self.endpoints.get(id.0 as usize) else {
+            return refused(Refusal::NotFound, &mut answer);
+        };
+        let Some(watcher) = endpoint.watcher() else { return refused(Refusal::Unsupported, &mut answer) };
+        let (key, token, holder) = (endpoint.account, watcher.token.clone(), Holder::Endpoint(id));
+        let Some(account) = self.accounts.get_mut(key) else {
+            return refused(Refusal::NotFound, &mut answer);
+        };
+        let room = account.watching.len() < limits::SUBSCRIPTIONS_PER_ACCOUNT;
+        match account.watching_mut(holder, &presentity) {
+            Some(watching) => {
+                watching.waiting.push((handle, tag));
+                if matches!(watching.state, WatchingState::Asking { .. }) {
+                    return;
+                }
+            }
+            None if room => {
+                let mut watching = Watching::asking(presentity.clone(), holder, token);
+                watching.waiting.push((handle, tag));
+                account.watching.push(watching);
+            }
+            None => return refused(Refusal::QuotaExceeded, &mut answer),
+        }
+        self.ask(now, key, holder, presentity, 0, out);
+    }
+
+    /// An endpoint wants no more of somebody it watches (PITP-15.15-2).
+    pub fn unwatch(
+        &mut self,
+        now: Now,
+        (handle, tag): (Handle, CompactString),
+        id: EndpointId,
+        presentity: Address,
+        out: &mut impl Outlet,
+    ) {
+        let Some(key) = self.endpoints.get(id.0 as usize).map(|endpoint| endpoint.account) else { return };
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let from = account.address.clone();
+        let Some(watching) = account.take_watching(Holder::Endpoint(id), &presentity) else {
+            let reply = Reply::ours(Answer::refused(Refusal::NotSubscribed));
+            out.answer(handle, &tag, Kind::Unsubscribe, &presentity, &reply);
+            return;
+        };
+        overtaken(watching.waiting, &presentity, out);
+        let request = Request::Unsubscribe { token: watching.token.into() };
+        let origin = Origin::Peer { handle, tag };
+        self.request(now, origin, Envelope::ours(from, presentity, request), out);
+    }
+
+    /// An endpoint is gone, and with it all that it watches (PITP-15.11-5).
+    pub(super) fn unwatch_all(&mut self, now: Now, key: AccountKey, id: EndpointId, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let holder = Holder::Endpoint(id);
+        let held = account.watching.iter().filter(|w| w.holder == holder);
+        let presentities: Vec<_> = held.map(|w| w.presentity.clone()).collect();
+        for presentity in presentities {
+            self.give_up(now, key, holder, &presentity, out);
+        }
+    }
+
+    pub(super) fn give_up(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        holder: Holder,
+        presentity: &Address,
+        out: &mut impl Outlet,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(watching) = account.take_watching(holder, presentity) else { return };
+        let watcher = account.address.clone();
+        overtaken(watching.waiting, presentity, out);
+        if !watching.token.is_empty() {
+            self.end_foreign(now, watcher, watching.presentity, watching.token, out);
+        }
+    }
+
+    /// Ends a subscription that nobody here wants any more; nobody waits for the answer.
+    fn end_foreign(&mut self, now: Now, from: Address, to: Address, token: String, out: &mut impl Outlet) {
+        let request = Request::Unsubscribe { token: token.into() };
+        self.request(now, Origin::Nobody, Envelope::ours(from, to, request), out);
+    }
+
+    /// Asks the presentity's server, which may be this one.
+    pub(super) fn ask(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        holder: Holder,
+        presentity: Address,
+        tries: u8,
+        out: &mut impl Outlet,
+    ) {
+        let here = self.domains.contains(presentity.domain());
+        let (lease, name) = match holder {
+            Holder::Endpoint(id) => (Lease::Open, self.token_of(id)),
+            // A server elsewhere may be one that gives out no tokens: it gets a name from us.
+            Holder::Client | Holder::List => (Lease::Longest, (!here).then(|| self.random_token())),
+        };
+        let name = name.map(Into::into);
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let from = account.address.clone();
+        let Some(watching) = account.watching_mut(holder, &presentity) else { return };
+        watching.state = WatchingState::Asking { tries };
+        let origin = Origin::Hub(Errand::Watch { key, holder });
+        let request = Request::Subscribe { lease, name };
+        self.request(now, origin, Envelope::ours(from, presentity, request), out);
+    }
+
+    /// The server of somebody who is watched for a contact list or an endpoint has answered.
+    pub(super) fn watching_answered(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        holder: Holder,
+        presentity: &Address,
+        reply: Reply<'_>,
+        out: &mut impl Outlet,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let watcher = account.address.clone();
+        let watching = account.watching_mut(holder, presentity);
+        let Some((watching, tries)) = watching.and_then(|watching| match watching.state {
+            WatchingState::Asking { tries } => Some((watching, tries)),
+            _ => None,
+        }) else {
+            // He is not wanted any more, or was asked for twice and the other answer came first.
+            if let Answer::Granted { token, .. } = &reply.answer {
+                self.end_foreign(now, watcher, presentity.clone(), token.to_string(), out);
+            }
+            return;
+        };
+        let waiting = std::mem::take(&mut watching.waiting);
+        match &reply.answer {
+            Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
+                let lease = millis.map(|millis| Duration::from_millis(millis.max(1000) as u64));
+                watching.state = WatchingState::Live { renew: lease.map(|lease| now.tick + lease * 4 / 5) };
+                watching.expires = lease.map(|lease| now.date + lease);
+                let old = std::mem::replace(&mut watching.token, token.to_string());
+                let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
+                if !waiting.is_empty() {
+                    watching.seen = Some(mark_of_presence(&report.presence));
+                }
+                if !old.is_empty() && old != *token && matches!(holder, Holder::List) {
+                    self.end_foreign(now, watcher, presentity.clone(), old, out);
+                }
+                if waiting.is_empty() {
+                    self.show(now, key, holder, report, out);
+                }
+            }
+            Answer::Refused {
+                refusal: Refusal::Communications | Refusal::NoAnswer | Refusal::Resources,
+                ..
+            } if waiting.is_empty() => {
+                let at = now.tick + RETRY * (1 << u32::from(tries.min(4)));
+                watching.state = WatchingState::Again { at, tries: tries.saturating_add(1) };
+            }
+            _ if holder == Holder::List => watching.state = WatchingState::Refused,
+            _ => {
+                account.take_watching(holder, presentity);
+                if waiting.is_empty() {
+                    self.say_ended(now, key, holder, presentity, out);
+                }
+            }
+        }
+        for (handle, tag) in waiting {
+            out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
+        }
+        self.schedule(now, key);
+    }
+
+    /// An endpoint hears that what it watches has come to an end without its doing.
+    fn say_ended(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        holder: Holder,
+        presentity: &Address,
+        out: &mut impl Outlet,
+    ) {
+        let Holder::Endpoint(id) = holder else { return };
+        let Some(account) = self.accounts.get(key) else { return };
+        let report = Report { presentity: presentity.clone(), presence: Presence::unknown() };
+        let from = Address::of(super::op::NOTIFIER, presentity.domain());
+        let notice = Notice { report, name: self.token_of(id).map(Into::into) };
+        let end = Envelope::ours(from, account.address.clone(), Request::End(notice));
+        let to = super::delivery::To::Watchers(Holders { whole: false, single: vec![id] });
+        self.fan_out(now, Origin::Nobody, key, to, end, out);
+    }
+
+    /// What the subscriptions of an endpoint are named.
+    fn token_of(&self, id: EndpointId) -> Option<String> {
+        let watcher = self.endpoints.get(id.0 as usize)?.watcher()?;
+        Some(watcher.token.clone())
+    }
+
+    /// The timer of the account: leases that want renewal, servers that are tried again.
+    pub(super) fn contacts_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
+        let due: Vec<_> = account
+            .watching
+            .iter()
+            .filter_map(|w| match w.state {
+                WatchingState::Live { renew: Some(at) } if at <= now.tick => {
+                    Some((w.holder, w.presentity.clone(), 0))
+                }
+                WatchingState::Again { at, tries } if at <= now.tick => {
+                    Some((w.holder, w.presentity.clone(), tries))
+                }
+                _ => None,
+            })
+            .collect();
+        for (holder, presentity, tries) in due {
+            self.ask(now, key, holder, presentity, tries, out);
+        }
+    }
+
+    /// A user's own subscription was granted: it is remembered before he hears of it.
+    pub(super) fn remember_granted(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        origin: Origin,
+        presentity: Address,
+        mut reply: Reply<'static>,
+        out: &mut impl Outlet,
+    ) {
+        let Answer::Granted { millis, token, .. } = &mut reply.answer else { return };
+        // A client that asked for a lease is given one, also where the other server knows of none: its end
+        // ends the subscription.
+        let lease = millis.unwrap_or(limits::LEASE.as_millis() as i64).max(0);
+        *millis = Some(lease);
+        let token = token.to_string();
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        if account.watching.len() >= limits::SUBSCRIPTIONS_PER_ACCOUNT || token.len() > limits::FOREIGN_TOKEN
+        {
+            let watcher = account.address.clone();
+            self.end_foreign(now, watcher, presentity.clone(), token, out);
+            if let Origin::Peer { handle, tag } = origin {
+                let reply = Reply::ours(Answer::refused(Refusal::QuotaExceeded));
+                out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
+            }
+            return;
+        }
+        let expires = Some(now.date + Duration::from_millis(lease as u64));
+        let outbound = Outbound { presentity, token, expires, automatic: false };
+        // Leases that have run out are forgotten here, so that the list can't grow for ever.
+        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
+        // News is let in from now on: the other side does not wait for our disk.
+        account.watching.push(Watching::kept(outbound.clone()));
+        account.unsettled += 1;
+        let write = Write::PutOutbound { account: account.id, outbound: outbound.clone() };
+        self.write(write, Then::Remembered { key, origin, outbound, reply: Box::new(reply) });
+    }
+
+    /// It could not be written down: it is not kept here, and ended there.
+    pub(super) fn not_remembered(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        outbound: Outbound,
+        out: &mut impl Outlet,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.watching.retain(|w| w.token != outbound.token || w.presentity != outbound.presentity);
+        let watcher = account.address.clone();
+        self.end_foreign(now, watcher, outbound.presentity, outbound.token, out);
+    }
+
+    /// A user's own subscription has ended: by him (with its token) or by the presentity's side.
+    pub(super) fn forget_outbound(&mut self, key: AccountKey, presentity: &Address, token: Option<&str>) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let before = account.watching.len();
+        account.watching.retain(|w| {
+            w.holder != Holder::Client
+                || w.presentity != *presentity
+                || token.is_some_and(|token| token != w.token)
+        });
+        if account.watching.len() != before {
+            let write = Write::RemoveOutbound {
+                account: account.id,
+                presentity: presentity.clone(),
+                token: token.map(str::to_owned),
+            };
+            self.write(write, Then::Nothing);
+        }
+    }
+
+    /// The presentity's side has ended what was watched for the user: for his contact list it is asked for
+    /// again after a while; an endpoint is told.
+    pub(super) fn contact_ended(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        presentity: &Address,
+        name: Option<&str>,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let is_it = |w: &Watching| w.presentity == *presentity && name.is_none_or(|name| w.token == name);
+        account.watching.retain(|w| !(is_it(w) && matches!(w.holder, Holder::Endpoint(_))));
+        if let Some(watching) = account.watching.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
+            watching.token.clear();
+            watching.state = WatchingState::Again { at: now.tick + RETRY, tries: 1 };
+            self.schedule(now, key);
+        }
+    }
+}
+
+/// Those who waited for a subscription that was ended before it was granted.
+fn overtaken(waiting: Vec<(Handle, CompactString)>, presentity: &Address, out: &mut impl Outlet) {
+    for (handle, tag) in waiting {
+        let reply = Reply::ours(Answer::refused(Refusal::Communications));
+        out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
+    }
+}
+
+impl Account {
+    pub fn watching(&self, holder: Holder, presentity: &Address) -> Option<&Watching> {
+        self.watching.iter().find(|w| w.holder == holder && w.presentity == *presentity)
+    }
+
+    fn watching_mut(&mut self, holder: Holder, presentity: &Address) -> Option<&mut Watching> {
+        self.watching.iter_mut().find(|w| w.holder == holder && w.presentity == *presentity)
+    }
+
+    fn take_watching(&mut self, holder: Holder, presentity: &Address) -> Option<Watching> {
+        let at = self.watching.iter().position(|w| w.holder == holder && w.presentity == *presentity)?;
+        Some(self.watching.swap_remove(at))
+    }
+
+    /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6) If the news names a subscription, by
+    /// that one.
+    pub fn watches(&self, presentity: &Address, name: Option<&str>, now: Now) -> bool {
+        self.watching.iter().any(|w| {
+            w.presentity == *presentity
+                && name.is_none_or(|name| w.token == name)
+                && match w.state {
+                    WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.date),
+                    // The other side may tell the first change before its grant has arrived.
+                    WatchingState::Asking { .. } => true,
+                    WatchingState::Again { .. } | WatchingState::Refused => false,
+                }
+        })
+    }
+
+    /// Who asked for news of this presentity, or of this subscription to it?
+    pub fn holders_of(&self, presentity: &Address, name: Option<&str>) -> Holders {
+        let mut holders = Holders::default();
+        let is_it = |w: &&Watching| w.presentity == *presentity && name.is_none_or(|name| w.token == name);
+        for watching in self.watching.iter().filter(is_it) {
+            match watching.holder {
+                Holder::Client | Holder::List => holders.whole = true,
+                Holder::Endpoint(id) => holders.single.push(id),
+            }
+        }
+        // Nobody: it is the subscription of a client, whose grant is still on its way.
+        holders.whole |= holders.single.is_empty();
+        holders
+    }
+
+    /// Notes what he is about to be shown of a presentity; false if he has seen just that.
+    pub fn saw(&mut self, report: &Report, name: Option<&str>) -> bool {
+        let seen = mark_of_presence(&report.presence);
+        let mut fresh = true;
+        let is_it =
+            |w: &&mut Watching| w.presentity == report.presentity && name.is_none_or(|name| w.token == name);
+        for watching in self.watching.iter_mut().filter(is_it) {
+            fresh &= watching.seen.replace(seen) != Some(seen);
+        }
+        fresh
+    }
+}
