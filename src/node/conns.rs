@@ -159,7 +159,7 @@ impl Conn {
     pub fn strength(&self) -> Strength {
         match (&self.tls, &self.role) {
             // Vouched for by DNS alone.
-            (Some(names), Role::Routing(_)) if names.is_empty() => Strength::Medium,
+            (Some(tls), Role::Routing(_)) if tls.names.is_empty() => Strength::Medium,
             (Some(_), _) => Strength::Strong,
             (None, _) => Strength::Medium,
         }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conns::{Conn, Role};
-use super::io::{ConnId, ControlId, DialId, Job, Output};
+use super::io::{ConnId, ControlId, DialId, Job, Output, TlsPeer};
 use super::jobs::Purpose;
 use super::{Due, Event, Io};
 use crate::admin::{AdminReply, PeerStatus};
@@ -239,7 +239,8 @@ impl Io {
         let queue = std::mem::take(&mut link.queue);
         let local = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
         let mut conn = Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)));
-        conn.tls = place.tls.then(Box::default);
+        let alpn = place.protocol.into();
+        conn.tls = place.tls.then(|| Box::new(TlsPeer { alpn, names: Vec::new(), end_point: None }));
         self.conns.insert(id, conn);
         let written = self.conns.write(now, id, &mut self.outputs, |out| {
             out.extend_from_slice(write::HEADER);
