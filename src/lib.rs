@@ -6,6 +6,7 @@
 //! ```
 //!
 //! * [`simp`], [`imtp`]: a protocol family each: codec, connection, adapter; no sockets, clocks or randomness.
+//! * [`pidf`]: the presence documents of PITP, to and from the hub's presence.
 //! * [`hub`]: the protocol-neutral heart: accounts, endpoints, messages, presence, subscriptions.
 //! * [`federation`]: which server of another domain to talk to, and which to believe.
 //! * [`node`]: a whole home server without I/O; one input enum, one ordered output.
@@ -27,6 +28,7 @@ pub mod imtp;
 pub mod limits;
 pub mod mime;
 pub mod node;
+pub mod pidf;
 pub mod server;
 pub mod sim;
 pub mod simp;

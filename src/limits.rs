@@ -76,6 +76,10 @@ pub const HEADER_COUNT: usize = 128;
 pub const AUTH_PAYLOAD: usize = 16 * 1024;
 /// A presence document.
 pub const DOCUMENT: usize = 64 * 1024;
+/// Definitions of a presence document: no person needs more, and what each costs is bounded with it.
+pub const DEFINITIONS: usize = 1024;
+/// Subtrees in each other of a presence document: the draft itself has one.
+pub const DOCUMENT_DEPTH: usize = 16;
 /// A payload of which so much is announced is not even read past (TOC-33).
 pub const ABSURD_PAYLOAD: u64 = 16 * 1024 * 1024;
 /// A URL or pattern, octets.
