@@ -17,10 +17,10 @@ use crate::cli::output::say;
 use crate::client::blocking::{Client, Place, Tls};
 use crate::client::{Account, Error, Proof};
 use crate::clock::Now;
-use crate::config::{Config, ListenProtocol};
+use crate::config::{Config, Listen, ListenProtocol};
 use crate::credential::Secret;
 use crate::federation::route::{self, Dead};
-use crate::federation::{DnsError, Family, Traffic};
+use crate::federation::{DnsError, Family, Service, Traffic};
 use crate::hub::address::{Address, Domain, Domains};
 use crate::limits;
 use crate::server;
@@ -140,7 +140,10 @@ fn places(send: &Send, house: Option<&House>, sender: &Address) -> Result<Vec<Pl
 fn own(config: &Config, domain: &str) -> Result<Vec<Place>, Failure> {
     let clear =
         config.listen.iter().find(|l| l.protocol == ListenProtocol::Simp && !l.tls && !l.notification);
-    let tls = || config.listen.iter().find(|l| l.tls && !l.notification);
+    let tls = || {
+        let speaks = |l: &&Listen| matches!(l.protocol, ListenProtocol::Simp | ListenProtocol::Tls);
+        config.listen.iter().filter(speaks).find(|l| l.tls && !l.notification)
+    };
     if let Some(listen) = clear {
         return Ok(vec![place(house::here(listen.address), None)]);
     }
@@ -156,14 +159,16 @@ fn published(send: &Send, house: Option<&House>, domain: &str) -> Result<Vec<Pla
         None => house.map(|house| house.config.nameservers.clone()).unwrap_or_default(),
     };
     let name = Domain::parse(domain).map_err(Failure::usage)?;
-    let found = server::find_domain(&nameservers, &name).map_err(Failure::new)?.map_err(|error| {
-        Failure::new(match error {
-            DnsError::Nothing => format!("{domain} publishes no server in DNS: say --server IP:PORT"),
-            DnsError::Failed => {
-                format!("DNS does not answer about {domain}: try later, or say --server IP:PORT")
-            }
-        })
-    })?;
+    let found = server::find_domain(&nameservers, &name, &Service::CLIENTS).map_err(Failure::new)?.map_err(
+        |error| {
+            Failure::new(match error {
+                DnsError::Nothing => format!("{domain} publishes no server in DNS: say --server IP:PORT"),
+                DnsError::Failed => {
+                    format!("DNS does not answer about {domain}: try later, or say --server IP:PORT")
+                }
+            })
+        },
+    )?;
     let mut random = ChaCha20Rng::from_seed(house::random()?);
     let order = [Family::Simp];
     route::published(Now::default(), &found, &order, Traffic::Messages, &Dead::default(), &mut random)

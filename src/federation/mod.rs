@@ -83,7 +83,8 @@ pub enum Traffic {
     Presence,
 }
 
-/// A service that a domain publishes in DNS as an SRV record.
+/// A service that a domain publishes in DNS as an SRV record: for servers of other domains, for its own
+/// clients, or, with SIMP, for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
     /// `_ims-servers._tcp`: IMTP between servers, on TLS.
@@ -94,6 +95,14 @@ pub enum Service {
     PresenceServersTls,
     /// `_presence-servers._tcp`: the same in clear.
     PresenceServers,
+    /// `_ims-clients._tcp`: IMTP for clients, on TLS.
+    ImClientsTls,
+    /// `_im-clients._tcp`: the same in clear.
+    ImClients,
+    /// `_presences-clients._tcp`: PITP for clients, on TLS.
+    PresenceClientsTls,
+    /// `_presence-clients._tcp`: the same in clear.
+    PresenceClients,
     /// `_simps._tcp`: SIMP on TLS.
     Simps,
     /// `_simp._tcp`: SIMP in clear.
@@ -101,12 +110,34 @@ pub enum Service {
 }
 
 impl Service {
-    /// In the order of design 7.
-    pub const ALL: [Service; 6] = [
+    /// All, those on TLS ahead of the same in clear.
+    pub const ALL: [Service; 10] = [
         Service::ImServersTls,
         Service::ImServers,
         Service::PresenceServersTls,
         Service::PresenceServers,
+        Service::ImClientsTls,
+        Service::ImClients,
+        Service::PresenceClientsTls,
+        Service::PresenceClients,
+        Service::Simps,
+        Service::Simp,
+    ];
+    /// What servers of other domains look for (design 7).
+    pub const PEERS: [Service; 6] = [
+        Service::ImServersTls,
+        Service::ImServers,
+        Service::PresenceServersTls,
+        Service::PresenceServers,
+        Service::Simps,
+        Service::Simp,
+    ];
+    /// What clients look for.
+    pub const CLIENTS: [Service; 6] = [
+        Service::ImClientsTls,
+        Service::ImClients,
+        Service::PresenceClientsTls,
+        Service::PresenceClients,
         Service::Simps,
         Service::Simp,
     ];
@@ -118,6 +149,10 @@ impl Service {
             Service::ImServers => "_im-servers._tcp",
             Service::PresenceServersTls => "_presences-servers._tcp",
             Service::PresenceServers => "_presence-servers._tcp",
+            Service::ImClientsTls => "_ims-clients._tcp",
+            Service::ImClients => "_im-clients._tcp",
+            Service::PresenceClientsTls => "_presences-clients._tcp",
+            Service::PresenceClients => "_presence-clients._tcp",
             Service::Simps => "_simps._tcp",
             Service::Simp => "_simp._tcp",
         }
@@ -126,15 +161,31 @@ impl Service {
     /// What is spoken there.
     pub fn protocol(self) -> Protocol {
         match self {
-            Service::ImServersTls | Service::ImServers => Protocol::Imtp,
-            Service::PresenceServersTls | Service::PresenceServers => Protocol::Pitp,
+            Service::ImServersTls | Service::ImServers | Service::ImClientsTls | Service::ImClients => {
+                Protocol::Imtp
+            }
+            Service::PresenceServersTls
+            | Service::PresenceServers
+            | Service::PresenceClientsTls
+            | Service::PresenceClients => Protocol::Pitp,
             Service::Simps | Service::Simp => Protocol::Simp,
         }
     }
 
     /// On TLS from the first octet?
     pub fn tls(self) -> bool {
-        matches!(self, Service::ImServersTls | Service::PresenceServersTls | Service::Simps)
+        match self {
+            Service::ImServersTls
+            | Service::PresenceServersTls
+            | Service::ImClientsTls
+            | Service::PresenceClientsTls
+            | Service::Simps => true,
+            Service::ImServers
+            | Service::PresenceServers
+            | Service::ImClients
+            | Service::PresenceClients
+            | Service::Simp => false,
+        }
     }
 }
 
@@ -158,7 +209,8 @@ pub struct Target {
 /// What DNS says of a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
-    /// All SRV records of [`Service::ALL`], in the order of that list.
+    /// The SRV records of the services that were asked for ([`Service::PEERS`], [`Service::CLIENTS`]), in the
+    /// order of [`Service::ALL`].
     pub targets: Vec<Target>,
     /// Services that the domain says it does not offer: their target is `.` (RFC 2782).
     pub declined: Vec<Service>,

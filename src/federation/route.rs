@@ -61,7 +61,7 @@ pub fn by_hand(peers: &[StaticPeer], domain: &str, order: &[Family], traffic: Tr
 }
 
 /// The places that a domain publishes and that are good for this traffic, in the order to try them.
-/// `order` lists the families that we use.
+/// `order` lists the families that we use. Those that clients look for have places for clients.
 pub fn published(
     now: Now,
     published: &Published,
@@ -212,7 +212,7 @@ mod tests {
     fn each_traffic_has_its_protocols_in_the_order_of_the_configuration() {
         // design 7; IMTP-6.3-1, PITP-6.3-1
         let dns = Published {
-            targets: Service::ALL.into_iter().zip(1..).map(|(s, last)| target(s, 0, 0, last)).collect(),
+            targets: Service::PEERS.into_iter().zip(1..).map(|(s, last)| target(s, 0, 0, last)).collect(),
             ..Published::default()
         };
         let mut random = ChaCha8Rng::from_seed([7; 32]);

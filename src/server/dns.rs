@@ -87,15 +87,19 @@ impl Dns {
     }
 }
 
-/// Asks about a domain and waits for the answer: for commands.
+/// Asks about these services of a domain and waits for the answer: for commands.
 ///
 /// # Errors
 /// The system's resolver configuration can't be read.
-pub(super) fn find(nameservers: &[SocketAddr], domain: &Domain) -> io::Result<Result<Published, DnsError>> {
+pub(super) fn find(
+    nameservers: &[SocketAddr],
+    domain: &Domain,
+    services: &[Service],
+) -> io::Result<Result<Published, DnsError>> {
     let (runtime, resolver) = prepare(nameservers)?;
     let look = async {
         let deadline = Instant::now() + limits::RESOLVE - HASTE;
-        look_up(&Rc::new(resolver), domain, deadline).await
+        look_up(&Rc::new(resolver), domain, services, deadline).await
     };
     Ok(LocalSet::new().block_on(&runtime, look))
 }
@@ -161,7 +165,7 @@ async fn serve(resolver: Rc<TokioResolver>, mut inbox: mpsc::Receiver<Question>,
         tokio::task::spawn_local(async move {
             let deadline = asked + limits::RESOLVE - HASTE;
             let result = match timeout_at(deadline, turns.acquire()).await {
-                Ok(_turn) => look_up(&resolver, &domain, deadline).await,
+                Ok(_turn) => look_up(&resolver, &domain, &Service::PEERS, deadline).await,
                 Err(_) => Err(DnsError::Failed),
             };
             let jobs = waiting.borrow_mut().remove(&domain).unwrap_or_default();
@@ -241,6 +245,7 @@ impl Queries {
 async fn look_up(
     resolver: &Rc<TokioResolver>,
     domain: &Domain,
+    services: &[Service],
     deadline: Instant,
 ) -> Result<Published, DnsError> {
     if domain.as_str().parse::<IpAddr>().is_ok() {
@@ -255,15 +260,15 @@ async fn look_up(
         todo: Vec::new(),
     };
     queries.want_addresses(domain.as_str());
-    queries.todo.extend(Service::ALL.map(Query::Srv));
+    queries.todo.extend(services.iter().copied().map(Query::Srv));
     let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::from([(domain.to_string(), Vec::new())]);
     let (mut targets, mut declined) = (Vec::<Target>::new(), Vec::new());
-    let mut services = 0;
+    let mut answered = 0;
     let mut failed = false;
     while let Some((query, found)) = queries.next().await {
         match (query, found) {
             (Query::Srv(service), Ok(found)) => {
-                services += 1;
+                answered += 1;
                 if found.iter().any(is_declined) {
                     declined.push(service);
                 }
@@ -280,7 +285,7 @@ async fn look_up(
             }
             // No such record, if there is anything else to be had of the domain.
             (Query::Srv(_), Err(NoAnswer::Refused)) => {
-                services += 1;
+                answered += 1;
                 failed = true;
             }
             // Without all SRV records we don't know whether the domain wants TLS: a failure must not
@@ -293,7 +298,7 @@ async fn look_up(
         }
     }
     let unfinished = !queries.running.is_empty() || !queries.todo.is_empty();
-    if services < Service::ALL.len() {
+    if answered < services.len() {
         return Err(DnsError::Failed);
     }
     let published = Published { targets, declined, addresses: Vec::new() };

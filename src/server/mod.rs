@@ -38,7 +38,7 @@ use std::time::Duration;
 use mio::{Interest, Poll, Registry};
 
 use crate::config::{Config, Tls};
-use crate::federation::{DnsError, Published};
+use crate::federation::{DnsError, Published, Service};
 use crate::hub::address::Domain;
 use crate::limits;
 use crate::node::io::{Job, JobId};
@@ -128,15 +128,16 @@ pub fn run(config: Arc<Config>, config_path: Option<PathBuf>) -> Result<(), Serv
     server.run()
 }
 
-/// Asks DNS about a domain as the server does, and waits for the answer: for commands.
+/// Asks DNS about these services of a domain as the server does, and waits for the answer: for commands.
 ///
 /// # Errors
 /// The resolver can't be set up: see [`ServerError::Dns`].
 pub fn find_domain(
     nameservers: &[SocketAddr],
     domain: &Domain,
+    services: &[Service],
 ) -> Result<Result<Published, DnsError>, ServerError> {
-    dns::find(nameservers, domain).map_err(ServerError::Dns)
+    dns::find(nameservers, domain, services).map_err(ServerError::Dns)
 }
 
 /// Can TLS be set up from these files? For commands.

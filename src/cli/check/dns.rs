@@ -4,7 +4,7 @@ use std::net::{IpAddr, UdpSocket};
 
 use super::Finding;
 use crate::config::{Config, Listen, ListenProtocol};
-use crate::federation::{DnsError, Published, Service, Target};
+use crate::federation::{DnsError, Protocol, Published, Service, Target};
 use crate::hub::address::Domain;
 use crate::server;
 
@@ -12,7 +12,7 @@ use crate::server;
 pub(super) fn look(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for domain in config.domains.iter() {
-        match server::find_domain(&config.nameservers, domain) {
+        match server::find_domain(&config.nameservers, domain, &Service::ALL) {
             Ok(Ok(published)) => findings.extend(judge(config, domain, &published, is_here)),
             Ok(Err(DnsError::Nothing)) => findings.push(nothing(config, domain)),
             Ok(Err(DnsError::Failed)) => findings.push(Finding::wrong(format!(
@@ -31,16 +31,19 @@ fn is_here(ip: IpAddr) -> bool {
 
 /// Which of our listeners others could use for a service, if it is published.
 fn serves(listen: &Listen, service: Service) -> bool {
-    let reached = listen.address.ip().is_loopback() || listen.clear;
-    match service {
-        Service::Simps => listen.tls,
-        Service::ImServersTls
-        | Service::ImServers
-        | Service::PresenceServersTls
-        | Service::PresenceServers => false,
-        Service::Simp => {
-            listen.protocol == ListenProtocol::Simp && !listen.tls && !listen.notification && reached
-        }
+    let one = match service.protocol() {
+        Protocol::Simp => ListenProtocol::Simp,
+        Protocol::Imtp => ListenProtocol::Imtp,
+        Protocol::Pitp => ListenProtocol::Pitp,
+    };
+    if listen.notification {
+        return false;
+    }
+    if service.tls() {
+        listen.tls && (listen.protocol == one || listen.protocol == ListenProtocol::Tls)
+    } else {
+        let reached = listen.address.ip().is_loopback() || listen.clear;
+        listen.protocol == one && !listen.tls && reached
     }
 }
 
@@ -93,13 +96,25 @@ fn judge(
         findings.push(Finding::wrong(format!("DNS of {domain}: no SRV record{hint}")));
         return findings;
     }
+    // Those who insist on TLS find us by its records alone; and a protocol in clear that nobody is told of
+    // matters where there is no TLS.
     let has = |service| published.targets.iter().any(|target| target.service == service);
-    // Those who insist on TLS find us by its record alone.
-    if let Some((service, port)) = wanted.iter().find(|(service, _)| service.tls() && !has(*service)) {
-        findings.push(Finding::note(format!(
-            "DNS of {domain}: TLS is served and not published; once the certificate is one that others trust, add `{}`",
-            record(domain, *service, *port)
-        )));
+    let any_tls = wanted.iter().any(|(service, _)| service.tls());
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|(service, _)| service.tls() == any_tls && !has(*service))
+        .map(|(service, port)| format!("`{}`", record(domain, *service, *port)))
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        findings.push(Finding::note(if any_tls {
+            format!(
+                "DNS of {domain}: served on TLS and not published; once the certificate is one that others trust, \
+                 add {missing}"
+            )
+        } else {
+            format!("DNS of {domain}: served and not published; add {missing}")
+        }));
     }
     findings
 }
@@ -173,14 +188,29 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, Mark::Ok, "{found:?}");
         let found = judged(TLS, vec![target(Service::Simps, 7443, &["192.0.2.7"])], &["192.0.2.7"]);
-        assert_eq!((found.len(), found[0].0), (1, Mark::Ok), "{found:?}");
+        assert_eq!((found.len(), found[0].0), (2, Mark::Ok), "{found:?}");
+        // One port serves all that is found by TLS's records.
+        let all = Service::ALL.into_iter().filter(|service| service.tls());
+        let found = judged(TLS, all.map(|s| target(s, 7443, &["192.0.2.7"])).collect(), &["192.0.2.7"]);
+        assert_eq!(found.iter().map(|f| f.0).collect::<Vec<_>>(), [Mark::Ok; 5], "{found:?}");
+        let clear = "[[listen]]\nprotocol='pitp'\naddress='127.0.0.2:7487'";
+        let both = vec![
+            target(Service::PresenceServers, 7487, &["127.0.0.2"]),
+            target(Service::PresenceClients, 7487, &["127.0.0.2"]),
+        ];
+        let found = judged(clear, both, &["127.0.0.2"]);
+        assert_eq!(found.iter().map(|f| f.0).collect::<Vec<_>>(), [Mark::Ok; 2], "{found:?}");
     }
 
     #[test]
     fn records_that_lead_to_a_closed_port_are_wrong() {
-        for (listen, service, port) in
-            [(CLEAR, Service::Simp, 7468), (CLEAR, Service::Simps, 7467), (TLS, Service::Simp, 7443)]
-        {
+        for (listen, service, port) in [
+            (CLEAR, Service::Simp, 7468),
+            (CLEAR, Service::Simps, 7467),
+            (TLS, Service::Simp, 7443),
+            (CLEAR, Service::ImServers, 7467),
+            (TLS, Service::ImClients, 7443),
+        ] {
             let found = judged(listen, vec![target(service, port, &["127.0.0.2"])], &["127.0.0.2"]);
             assert_eq!(found[0].0, Mark::Wrong, "{found:?}");
             assert!(found[0].1.contains("no listener serves"), "{found:?}");
@@ -203,11 +233,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let none = judged(TLS, Vec::new(), &[]);
-        assert!(none[0].1.contains("_simps._tcp.a.test. IN SRV 0 5 7443 im.a.test."), "{none:?}");
+        assert!(none[0].1.contains("_ims-servers._tcp.a.test. IN SRV 0 5 7443 im.a.test."), "{none:?}");
         let both = format!("{CLEAR}\n{TLS}");
         let found = judged(&both, vec![target(Service::Simp, 7467, &["127.0.0.2"])], &["127.0.0.2"]);
         assert_eq!(found[1].0, Mark::Note, "{found:?}");
-        assert!(found[1].1.contains("add `_simps._tcp.a.test."), "{found:?}");
+        assert!(found[1].1.contains(", `_simps._tcp.a.test. IN SRV 0 5 7443 im.a.test.`"), "{found:?}");
+        let imtp = format!("{CLEAR}\n[[listen]]\nprotocol='imtp'\naddress='127.0.0.2:4687'");
+        let found = judged(&imtp, vec![target(Service::Simp, 7467, &["127.0.0.2"])], &["127.0.0.2"]);
+        let wanted =
+            "add `_im-servers._tcp.a.test. IN SRV 0 5 4687 im.a.test.`, `_im-clients._tcp.a.test. IN";
+        assert!(found[1].0 == Mark::Note && found[1].1.contains(wanted), "{found:?}");
         let nothing = nothing(&config(CLEAR), &Domain::parse("a.test").unwrap());
         assert!(nothing.text.contains("add `_simp._tcp.a.test. IN SRV 0 5 7467"), "{nothing}");
     }
