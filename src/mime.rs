@@ -1,4 +1,4 @@
-//! Media types, as far as every protocol has to know them: their syntax.
+//! Media types, as far as every protocol has to know them: their syntax and parts.
 
 /// `type/subtype` with optional parameters (RFC 2045 5.1).
 pub fn is_media_type(text: &str) -> bool {
@@ -31,4 +31,20 @@ pub fn is_media_type(text: &str) -> bool {
         Some(())
     }
     text == "text/plain" || parse(text).is_some()
+}
+
+/// The parts of a media type between the semicolons that are not in quotes: the type, then each parameter with
+/// the blanks around it.
+pub fn parts(content_type: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    content_type.split(move |c| {
+        let after_backslash = std::mem::take(&mut escaped);
+        match c {
+            _ if after_backslash => {}
+            '\\' => escaped = quoted,
+            '"' => quoted = !quoted,
+            _ => {}
+        }
+        c == ';' && !quoted
+    })
 }

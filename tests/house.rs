@@ -106,7 +106,7 @@ fn rusqlite_stands_in_the_store_only() {
 
 #[test]
 fn the_hub_names_no_protocol() {
-    let found = offences("src/hub", &["simp", "crate::simp", "imtp", "sip", "msrp", "xml"], &[]);
+    let found = offences("src/hub", &["simp", "imtp", "pitp", "pidf", "sip", "msrp", "xml"], &[]);
     assert!(found.is_empty(), "{found:#?}");
     for wall in ["crate::server", "crate::cli", "crate::sim"] {
         let found = offences("src/hub", &[wall], &[]);

@@ -11,6 +11,7 @@ use super::write::Writer;
 use crate::clock::Date;
 use crate::hub::address::Address;
 use crate::limits;
+use crate::mime;
 use crate::store::record::Gist;
 
 /// The type of these documents, and what a payload of PITP is without another (PIDF-4-1).
@@ -111,26 +112,11 @@ fn decode(encoded: &str) -> Option<String> {
 
 /// Is it our type, in a charset that is read? Parameters that are not understood say nothing.
 fn is_read(content_type: &str) -> bool {
-    let mut parts = parameters(content_type);
+    let mut parts = mime::parts(content_type);
     let known =
         |charset: &str| charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("us-ascii");
     parts.next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(CONTENT_TYPE))
         && parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
             !name.trim().eq_ignore_ascii_case("charset") || known(value.trim().trim_matches('"'))
         })
-}
-
-/// The parts of a media type between semicolons that are not in quotes.
-fn parameters(content_type: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    content_type.split(move |c| {
-        let after_backslash = std::mem::take(&mut escaped);
-        match c {
-            _ if after_backslash => {}
-            '\\' => escaped = quoted,
-            '"' => quoted = !quoted,
-            _ => {}
-        }
-        c == ';' && !quoted
-    })
 }
