@@ -16,9 +16,7 @@ use crate::config::Config;
 use crate::hub::address::Domain;
 use files::NewFiles;
 
-/// The draft's port for routing connections (SIMP-3.1-2).
-const ROUTING: u16 = 7467;
-/// Notification connections.
+/// SIMP's notification connections.
 const NOTIFICATION: u16 = 7468;
 /// TLS, for all protocols.
 const TLS: u16 = 7443;

@@ -69,9 +69,9 @@ address = "127.0.0.2:4687"
 fn the_example_file_loads_and_says_all_there_is() {
     let example = include_str!("../../contrib/hearth.toml");
     let config = parse(example).unwrap();
-    assert_eq!(config.listen.len(), 3);
+    assert_eq!(config.listen.len(), 5);
     assert!(!config.listen[0].notification && config.listen[1].notification);
-    assert!(config.listen[2].tls && !config.listen[2].clear);
+    assert!(config.listen[4].tls && !config.listen[4].clear);
     // The values behind '#' must be right too, and are the defaults unless they are examples.
     let all: String = example
         .lines()
@@ -85,7 +85,7 @@ fn the_example_file_loads_and_says_all_there_is() {
     assert_eq!(all.simp.divert, Some(("im2.example.org".into(), 7468)));
     assert_eq!(format!("{:?}", all.limits), format!("{:?}", config.limits));
     assert_eq!(all.federation, config.federation);
-    assert_eq!(all.listen[2], config.listen[2]);
+    assert_eq!(all.listen[4], config.listen[4]);
 }
 
 #[test]

@@ -22,11 +22,18 @@ fn it_makes_a_server_and_prints_its_records() {
     let room = tempfile::tempdir().unwrap();
     let args = ["init", "--domain", "A.test", "--dir", "A", "--bind", "127.0.0.2", "--dns", "127.0.0.1:5353"];
     let said = hearth_in(room.path(), &args, "").ok();
-    assert!(said.contains("im.a.test.                           3600 IN A    127.0.0.2\n"), "{said}");
-    assert!(
-        said.contains("_simp._tcp.a.test.                   3600 IN SRV  0 5 7467 im.a.test.\n"),
-        "{said}"
-    );
+    let records: Vec<Vec<&str>> =
+        said.lines().filter(|l| !l.starts_with(';')).map(|l| l.split_whitespace().collect()).collect();
+    let srv = |owner, port| [owner, "3600", "IN", "SRV", "0", "5", port, "im.a.test."].to_vec();
+    let wanted = [
+        ["im.a.test.", "3600", "IN", "A", "127.0.0.2"].to_vec(),
+        srv("_im-servers._tcp.a.test.", "4687"),
+        srv("_presence-servers._tcp.a.test.", "7487"),
+        srv("_im-clients._tcp.a.test.", "4687"),
+        srv("_presence-clients._tcp.a.test.", "7487"),
+        srv("_simp._tcp.a.test.", "7467"),
+    ];
+    assert_eq!(records, wanted, "{said}");
     // A zone file: what is no record is a comment.
     for line in said.lines() {
         assert!(line.starts_with(';') || line.contains(" IN "), "{line}");
@@ -35,7 +42,13 @@ fn it_makes_a_server_and_prints_its_records() {
     assert_eq!(names(&dir), ["hearth.db", "hearth.key", "hearth.toml"]);
     assert_eq!((mode(&dir.join("hearth.db")), mode(&dir.join("hearth.key"))), (0o600, 0o600));
     let text = fs::read_to_string(dir.join("hearth.toml")).unwrap();
-    for part in ["\"a.test\"", "\"127.0.0.2:7467\"", "\"127.0.0.2:7468\"", "[\"127.0.0.1:5353\"]"] {
+    for part in [
+        "\"a.test\"",
+        "\"127.0.0.2:7467\"",
+        "\"127.0.0.2:7468\"",
+        "\"127.0.0.2:4687\"",
+        "[\"127.0.0.1:5353\"]",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
@@ -43,12 +56,15 @@ fn it_makes_a_server_and_prints_its_records() {
 #[test]
 fn it_makes_a_certificate_for_trying_things_out() {
     let room = tempfile::tempdir().unwrap();
-    hearth_in(room.path(), &["init", "--domain", "a.test", "--dev"], "").ok();
+    let said = hearth_in(room.path(), &["init", "--domain", "a.test", "--dev"], "").ok();
     assert_eq!(
         names(room.path()),
         ["fullchain.pem", "hearth.db", "hearth.key", "hearth.toml", "privkey.pem"]
     );
     assert_eq!(mode(&room.path().join("privkey.pem")), 0o600);
+    for service in ["ims-servers", "presences-servers", "ims-clients", "presences-clients", "simps"] {
+        assert!(said.contains(&format!("; _{service}._tcp.a.test. ")), "{said}");
+    }
     let text = fs::read_to_string(room.path().join("hearth.toml")).unwrap();
     assert!(text.contains("\"127.0.0.1:7443\""), "{text}");
     let checked = hearth_in(room.path(), &["check"], "").out;

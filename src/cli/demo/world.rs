@@ -16,13 +16,13 @@ use crate::client::blocking::{Client, Place};
 use crate::client::{Account, Proof};
 use crate::config::Config;
 use crate::credential::{self, Cost, PasswordRecord, Secret};
+use crate::federation::{IMTP_PORT, PITP_PORT, Protocol, SIMP_PORT, Service};
 use crate::server::{Server, Stopper};
 use crate::store::record::{Change, WatcherPolicy, Write};
 use crate::store::{KeyFile, Mode, Store};
 
-/// The ports that are used if they are free.
-const ROUTING: u16 = 7467;
-const NOTIFICATION: u16 = 7468;
+/// The ports that are used if they are free, in the order of [`Sites`].
+const PORTS: [u16; 4] = [SIMP_PORT, 7468, IMTP_PORT, PITP_PORT];
 
 /// A user of the demonstration.
 #[derive(Debug)]
@@ -75,7 +75,14 @@ impl World {
         let mut zone = Zone::default();
         for (domain, sites) in [("a.test", &a), ("b.test", &b)] {
             zone.address(&format!("im.{domain}"), sites.ip);
-            zone.service(&format!("_simp._tcp.{domain}"), sites.routing, &format!("im.{domain}"));
+            for service in Service::ALL.into_iter().filter(|service| !service.tls()) {
+                let port = match service.protocol() {
+                    Protocol::Simp => sites.routing,
+                    Protocol::Imtp => sites.imtp,
+                    Protocol::Pitp => sites.pitp,
+                };
+                zone.service(&format!("{}.{domain}", service.label()), port, &format!("im.{domain}"));
+            }
         }
         let dns = Dns::start(zone).map_err(|error| Failure::new(format!("the demo's DNS: {error}")))?;
         let home = |domain, user, sites: &Sites| Home::start(&room, domain, user, sites, dns.address());
@@ -148,22 +155,26 @@ struct Sites {
     ip: Ipv4Addr,
     routing: u16,
     notification: u16,
+    imtp: u16,
+    pitp: u16,
 }
 
 impl Sites {
     /// The usual ports on an address of its own, else free ones, if need be on the usual address.
     fn choose(wanted: Ipv4Addr) -> Result<Sites, Failure> {
-        let bind = |ip: Ipv4Addr, port: u16| TcpListener::bind((ip, port));
-        let free = |ip: Ipv4Addr| -> std::io::Result<Sites> {
-            let (one, two) = (bind(ip, 0)?, bind(ip, 0)?);
-            let (routing, notification) = (one.local_addr()?.port(), two.local_addr()?.port());
-            Ok(Sites { ip, routing, notification })
+        // All are held until all are had.
+        let bind = |ip: Ipv4Addr, ports: [u16; 4]| -> std::io::Result<Sites> {
+            let held = ports.map(|port| TcpListener::bind((ip, port)));
+            let mut ports = [0; 4];
+            for (port, listener) in ports.iter_mut().zip(held) {
+                *port = listener?.local_addr()?.port();
+            }
+            let [routing, notification, imtp, pitp] = ports;
+            Ok(Sites { ip, routing, notification, imtp, pitp })
         };
-        if bind(wanted, ROUTING).and(bind(wanted, NOTIFICATION)).is_ok() {
-            return Ok(Sites { ip: wanted, routing: ROUTING, notification: NOTIFICATION });
-        }
-        free(wanted)
-            .or_else(|_| free(Ipv4Addr::LOCALHOST))
+        bind(wanted, PORTS)
+            .or_else(|_| bind(wanted, [0; 4]))
+            .or_else(|_| bind(Ipv4Addr::LOCALHOST, [0; 4]))
             .map_err(|error| Failure::new(format!("no free port on loopback: {error}")))
     }
 }
@@ -202,7 +213,7 @@ impl Home {
 }
 
 fn configuration(domain: &str, sites: &Sites, dns: SocketAddr) -> String {
-    let Sites { ip, routing, notification } = sites;
+    let Sites { ip, routing, notification, imtp, pitp } = sites;
     format!(
         "domains = [\"{domain}\"]\n\
          data_dir = \".\"\n\
@@ -213,6 +224,12 @@ fn configuration(domain: &str, sites: &Sites, dns: SocketAddr) -> String {
          protocol = \"simp\"\n\
          address = \"{ip}:{notification}\"\n\
          notification = true\n\
+         [[listen]]\n\
+         protocol = \"imtp\"\n\
+         address = \"{ip}:{imtp}\"\n\
+         [[listen]]\n\
+         protocol = \"pitp\"\n\
+         address = \"{ip}:{pitp}\"\n\
          [dns]\n\
          nameservers = [\"{dns}\"]\n"
     )

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Certificate, Plan, ROUTING, TLS};
+use super::{Certificate, Plan, TLS};
 use crate::federation::Service;
 
 /// Seconds that others may keep an answer.
@@ -23,20 +23,25 @@ pub(super) fn zone(plan: &Plan) -> String {
     }
     lines.push(record(host.as_str(), kind, &address));
     let target = |port: u16| format!("0 5 {port} {host}.");
-    let owner = |service: Service| format!("{}.{domain}", service.label());
+    let records = |tls: bool| {
+        let services = Service::ALL.into_iter().filter(move |service| service.tls() == tls);
+        services.map(move |service| {
+            let port = if tls { TLS } else { service.protocol().port() };
+            record(&format!("{}.{domain}", service.label()), "SRV", &target(port))
+        })
+    };
     if !plan.is_public() {
-        lines.push(record(&owner(Service::Simp), "SRV", &target(ROUTING)));
+        lines.extend(records(false));
     }
-    let tls = record(&owner(Service::Simps), "SRV", &target(TLS));
     match plan.certificate {
-        Certificate::Given { .. } => lines.push(tls),
+        Certificate::Given { .. } => lines.extend(records(true)),
         Certificate::Dev => {
             lines.push("; and, once the certificate is from an authority that others trust:".to_owned());
-            lines.push(format!("; {tls}"));
+            lines.extend(records(true).map(|line| format!("; {line}")));
         }
         Certificate::None if plan.is_public() => {
             lines.push("; and, once there is a certificate and its listener (see hearth.toml):".to_owned());
-            lines.push(format!("; {tls}"));
+            lines.extend(records(true).map(|line| format!("; {line}")));
         }
         Certificate::None => {}
     }
@@ -44,5 +49,5 @@ pub(super) fn zone(plan: &Plan) -> String {
 }
 
 fn record(owner: &str, kind: &str, data: &str) -> String {
-    format!("{:<36} {TTL} IN {kind:<4} {data}", format!("{owner}."))
+    format!("{:<40} {TTL} IN {kind:<4} {data}", format!("{owner}."))
 }

@@ -1,6 +1,7 @@
 //! The configuration that `hearth init` writes: what was asked for, and why it is so.
 
-use super::{Certificate, NOTIFICATION, Plan, ROUTING, TLS};
+use super::{Certificate, NOTIFICATION, Plan, TLS};
+use crate::federation::{IMTP_PORT, PITP_PORT, SIMP_PORT};
 
 /// The text of `hearth.toml`.
 pub(super) fn config(plan: &Plan) -> String {
@@ -42,15 +43,22 @@ fn clear_listeners(plan: &Plan, text: &mut String) {
     } else {
         plan.bind
     };
-    let routing = std::net::SocketAddr::new(ip, ROUTING);
-    let notification = std::net::SocketAddr::new(ip, NOTIFICATION);
+    let at = |port| std::net::SocketAddr::new(ip, port);
+    let (routing, notification) = (at(SIMP_PORT), at(NOTIFICATION));
+    let (imtp, pitp) = (at(IMTP_PORT), at(PITP_PORT));
     text.push_str(&format!(
         "[[listen]]\n\
          protocol = \"simp\"\n\
          address  = \"{routing}\"  # logins, and servers of other domains\n\n\
          [[listen]]\n\
          protocol = \"simp\"\n\
-         address  = \"{notification}\"  # what a logged-in client keeps open\n\n"
+         address  = \"{notification}\"  # what a logged-in client keeps open\n\n\
+         [[listen]]\n\
+         protocol = \"imtp\"\n\
+         address  = \"{imtp}\"  # messages: clients, and servers of other domains\n\n\
+         [[listen]]\n\
+         protocol = \"pitp\"\n\
+         address  = \"{pitp}\"  # presence: likewise\n\n"
     ));
 }
 
@@ -117,20 +125,29 @@ mod tests {
 
     #[test]
     fn on_loopback_everything_listens_there() {
-        assert_eq!(listens(&plan("127.0.0.2", Certificate::None)), ["127.0.0.2:7467", "127.0.0.2:7468"]);
-        assert_eq!(listens(&plan("::1", Certificate::Dev)), ["[::1]:7467", "[::1]:7468", "[::1]:7443"]);
+        assert_eq!(
+            listens(&plan("127.0.0.2", Certificate::None)),
+            ["127.0.0.2:7467", "127.0.0.2:7468", "127.0.0.2:4687", "127.0.0.2:7487"]
+        );
+        let dev = listens(&plan("::1", Certificate::Dev));
+        assert_eq!(dev, ["[::1]:7467", "[::1]:7468", "[::1]:4687", "[::1]:7487", "[::1]:7443"]);
     }
 
     #[test]
     fn beyond_loopback_only_tls_is_served() {
         let given = Certificate::Given { chain: "/c \"1\".pem".into(), key: "/k.pem".into() };
-        assert_eq!(listens(&plan("0.0.0.0", Certificate::None)), ["127.0.0.1:7467", "127.0.0.1:7468"]);
+        assert_eq!(
+            listens(&plan("0.0.0.0", Certificate::None)),
+            ["127.0.0.1:7467", "127.0.0.1:7468", "127.0.0.1:4687", "127.0.0.1:7487"]
+        );
         assert_eq!(
             listens(&plan("2001:db8::7", given.clone())),
-            ["[::1]:7467", "[::1]:7468", "[2001:db8::7]:7443"]
+            ["[::1]:7467", "[::1]:7468", "[::1]:4687", "[::1]:7487", "[2001:db8::7]:7443"]
         );
         let config = Config::parse(&config(&plan("0.0.0.0", given)), Path::new("hearth.toml")).unwrap();
-        assert_eq!(config.listen[2].protocol, ListenProtocol::Tls);
+        assert_eq!(config.listen[2].protocol, ListenProtocol::Imtp);
+        assert_eq!(config.listen[3].protocol, ListenProtocol::Pitp);
+        assert_eq!(config.listen[4].protocol, ListenProtocol::Tls);
         assert_eq!(config.tls.unwrap().certificate, Path::new("/c \"1\".pem"));
     }
 
@@ -151,7 +168,7 @@ mod tests {
             })
             .collect();
         let config = Config::parse(&later, Path::new("hearth.toml")).unwrap();
-        assert_eq!(config.listen[2].address.to_string(), "0.0.0.0:7443");
+        assert_eq!(config.listen[4].address.to_string(), "0.0.0.0:7443");
         assert!(config.tls.is_some());
     }
 
