@@ -62,17 +62,30 @@ fn wanted(config: &Config) -> Vec<(Service, u16)> {
         .collect()
 }
 
+/// The records that a domain lacks, ready to be added. Those who insist on TLS find us by its records alone; what
+/// is served in clear and told to nobody matters only where there is no TLS.
+fn missing(config: &Config, domain: &Domain, published: &[Target]) -> (bool, String) {
+    let wanted = wanted(config);
+    let any_tls = wanted.iter().any(|(service, _)| service.tls());
+    let has = |service| published.iter().any(|target| target.service == service);
+    let records: Vec<String> = wanted
+        .into_iter()
+        .filter(|(service, _)| service.tls() == any_tls && !has(*service))
+        .map(|(service, port)| format!("`{}`", record(domain, service, port)))
+        .collect();
+    (any_tls, records.join(", "))
+}
+
 fn nothing(config: &Config, domain: &Domain) -> Finding {
-    let records: Vec<String> =
-        wanted(config).into_iter().map(|(service, port)| record(domain, service, port)).collect();
-    match records.first() {
-        Some(first) => Finding::wrong(format!(
-            "DNS of {domain}: nothing is published: add `{first}` and an address of im.{domain} to its zone"
-        )),
-        None => Finding::wrong(format!(
+    let (_, records) = missing(config, domain, &[]);
+    if records.is_empty() {
+        return Finding::wrong(format!(
             "DNS of {domain}: nothing is published, and no listener is open to others: add one for TLS first"
-        )),
+        ));
     }
+    Finding::wrong(format!(
+        "DNS of {domain}: nothing is published: add {records} and an address of im.{domain} to its zone"
+    ))
 }
 
 fn judge(
@@ -85,29 +98,16 @@ fn judge(
     for target in &published.targets {
         findings.push(judge_target(config, domain, target, &is_here));
     }
-    let wanted = wanted(config);
+    let (tls, missing) = missing(config, domain, &published.targets);
     if published.targets.is_empty() {
-        let hint = wanted.first().map_or_else(String::new, |(service, port)| {
-            format!(
-                ": others try its address at the protocols' own ports; better add `{}`",
-                record(domain, *service, *port)
-            )
-        });
+        let hint = if missing.is_empty() {
+            String::new()
+        } else {
+            format!(": others try its address at the protocols' own ports; better add {missing}")
+        };
         findings.push(Finding::wrong(format!("DNS of {domain}: no SRV record{hint}")));
-        return findings;
-    }
-    // Those who insist on TLS find us by its records alone; and a protocol in clear that nobody is told of
-    // matters where there is no TLS.
-    let has = |service| published.targets.iter().any(|target| target.service == service);
-    let any_tls = wanted.iter().any(|(service, _)| service.tls());
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter(|(service, _)| service.tls() == any_tls && !has(*service))
-        .map(|(service, port)| format!("`{}`", record(domain, *service, *port)))
-        .collect();
-    if !missing.is_empty() {
-        let missing = missing.join(", ");
-        findings.push(Finding::note(if any_tls {
+    } else if !missing.is_empty() {
+        findings.push(Finding::note(if tls {
             format!(
                 "DNS of {domain}: served on TLS and not published; once the certificate is one that others trust, \
                  add {missing}"
