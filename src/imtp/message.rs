@@ -8,7 +8,8 @@
 
 use super::command::Fault;
 use super::method::Method;
-use super::url;
+use super::{Protocol, url};
+use crate::hub::pattern::split_scheme;
 
 macro_rules! headers {
     ($($name:ident $text:literal)*) => {
@@ -230,39 +231,63 @@ impl<'a> Message<'a> {
 
     /// The headers that a relay has to pass on besides those it writes itself, each with its CRLF, as they
     /// came: unknown ones, known ones that this method does not define (TOC-41), and, of what
-    /// may not be repeated, all but the first (COMMON-10-22, COMMON-10-25).
+    /// may not be repeated, all but the first (COMMON-10-22, COMMON-10-25). `Orig-Sender` and `Orig-Inbox` are
+    /// among them, since nobody on the way does anything with them.
     pub fn extras(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let message = *self;
+        self.extra_slots().filter_map(move |slot| message.raw(slot))
+    }
+
+    /// Appends the extras to a buffer, with a scheme where one is missing in a URL (TOC-53).
+    pub fn copy_extras(&self, out: &mut Vec<u8>) {
+        for slot in self.extra_slots() {
+            let value = self.value(slot);
+            let name = match slot.header {
+                Some(header @ (Header::OrigSender | Header::OrigInbox)) => Some(header.as_str()),
+                _ => None,
+            };
+            match name {
+                Some(name) if self.start.method == Method::Send.as_str() && split_scheme(value).is_none() => {
+                    for part in [name, ": ", Protocol::Imtp.scheme(), ":", value, "\r\n"] {
+                        out.extend_from_slice(part.as_bytes());
+                    }
+                }
+                _ => out.extend_from_slice(self.raw(slot).unwrap_or_default()),
+            }
+        }
+    }
+
+    fn raw(&self, slot: &Slot) -> Option<&'a [u8]> {
+        self.head.as_bytes().get(slot.start as usize..slot.end as usize)
+    }
+
+    fn extra_slots(&self) -> impl Iterator<Item = &'a Slot> + use<'a> {
         let message = *self;
         let method = Method::of(self.start.method);
         let slots = message.scratch.slots.iter().enumerate();
-        slots
-            .filter(move |(index, slot)| message.is_extra(method, *index, slot))
-            .filter_map(move |(_, slot)| message.head.as_bytes().get(slot.start as usize..slot.end as usize))
-    }
-
-    /// Appends the extras to a buffer.
-    pub fn copy_extras(&self, out: &mut Vec<u8>) {
-        for extra in self.extras() {
-            out.extend_from_slice(extra);
-        }
+        slots.filter(move |(index, slot)| message.is_extra(method, *index, slot)).map(|(_, slot)| slot)
     }
 
     fn is_extra(&self, method: Option<Method>, index: usize, slot: &Slot) -> bool {
         let (Some(header), Some(method)) = (slot.header, method) else { return slot.header.is_none() };
-        // Written anew at every hop, once; or never.
-        if matches!(
-            header,
-            Header::ContentLength | Header::ContentTransferEncoding | Header::Astrength | Header::AStrength
-        ) {
-            return false;
-        }
-        let (defined, repeatable) = match self.start.kind {
-            Kind::Command => (method.defines(header), header.is_repeatable()),
-            kind => (method.response_defines(kind == Kind::Ok, header), header.is_repeatable()),
-        };
-        // `Subscription` may be repeated only in the ok of `start-wi`.
-        let repeatable = repeatable && (header != Header::Subscription || self.start.kind == Kind::Ok);
         let first = self.scratch.known.get(header as usize).copied().unwrap_or_default();
-        !defined || !repeatable && usize::from(first) != index + 1
+        let repeated = usize::from(first) != index + 1;
+        let defined = match self.start.kind {
+            Kind::Command => method.defines(header),
+            kind => method.response_defines(kind == Kind::Ok, header),
+        };
+        match header {
+            // Written anew at every hop, once; or never.
+            Header::ContentLength
+            | Header::ContentTransferEncoding
+            | Header::Astrength
+            | Header::AStrength => false,
+            Header::Visited if defined => false,
+            Header::ContentType => self.payload.is_some() && repeated,
+            Header::OrigSender | Header::OrigInbox => true,
+            // It may be repeated only in the ok of `start-wi`.
+            Header::Subscription if self.start.kind == Kind::Command => !defined || repeated,
+            header => !defined || !header.is_repeatable() && repeated,
+        }
     }
 }

@@ -15,6 +15,7 @@
 pub mod command;
 pub mod error_type;
 pub mod framer;
+pub mod fuzz;
 pub mod message;
 pub mod method;
 pub mod url;

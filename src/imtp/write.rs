@@ -90,8 +90,8 @@ pub fn command(out: &mut Vec<u8>, id: u64, command: &Command<'_>, relayed: &Rela
             .class(Header::Except, &filter.except)
             .end(relayed, None),
         Command::Send(Send { sender, inbox, visited, message }) => {
-            let head = head.url(Header::Sender, sender).url(Header::Inbox, inbox).relayed(relayed);
-            head.visited(*visited, relayed.visited).payload(message);
+            let head = head.url(Header::Sender, sender).url(Header::Inbox, inbox).kind(Some(message));
+            head.relayed(relayed).visited(*visited, relayed.visited).octets(message.octets);
         }
     }
 }
@@ -253,18 +253,20 @@ impl<'o> Head<'o> {
         }
     }
 
-    fn end(self, relayed: &Relayed<'_>, payload: Option<&Payload<'_>>) {
-        let head = self.relayed(relayed);
-        match payload {
-            Some(payload) => head.payload(payload),
-            None => head.done(),
+    /// The type of the payload. It stands before what is passed on, as every header of ours: of one
+    /// that is there twice the first counts (COMMON-10-24).
+    fn kind(self, payload: Option<&Payload<'_>>) -> Head<'o> {
+        match payload.and_then(|payload| payload.content_type.as_deref()) {
+            Some(content_type) => self.text(Header::ContentType, content_type),
+            None => self,
         }
     }
 
-    fn payload(self, payload: &Payload<'_>) {
-        match &payload.content_type {
-            Some(content_type) => self.text(Header::ContentType, content_type).octets(payload.octets),
-            None => self.octets(payload.octets),
+    fn end(self, relayed: &Relayed<'_>, payload: Option<&Payload<'_>>) {
+        let head = self.kind(payload).relayed(relayed);
+        match payload {
+            Some(payload) => head.octets(payload.octets),
+            None => head.done(),
         }
     }
 
