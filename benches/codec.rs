@@ -1,4 +1,4 @@
-//! What the SIMP codec costs: nanoseconds per command, read and written, best of several rounds.
+//! What the codecs of SIMP and of IMTP cost: nanoseconds per command, read and written, best of several rounds.
 //!
 //! `cargo bench --bench codec`
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
@@ -51,6 +51,52 @@ fn opened() -> Framer {
     framer
 }
 
+/// A message as it comes from a client and goes to another.
+fn imtp(out: &mut Vec<u8>) {
+    use hearth::hub::address::Domains;
+    use hearth::imtp::Protocol::Imtp;
+    use hearth::imtp::command::{Command, Response};
+    use hearth::imtp::framer::{Bounds, Framer, Step};
+    use hearth::imtp::message::{Message, Scratch};
+    use hearth::imtp::method::{Method, Side};
+    use hearth::imtp::write::{self, Relayed};
+
+    let mut send = b">1234567 send\r\nSender: im:alice@example.org\r\nInbox: im:bob@example.net\r\n\
+Content-Type: text/plain\r\nContent-Length: 64\r\n\r\n"
+        .to_vec();
+    send.extend_from_slice(BODY.as_bytes());
+    let ours = Domains::default();
+    let mut scratch = Scratch::new();
+    fn one<'a>(octets: &'a [u8], scratch: &'a mut Scratch) -> Message<'a> {
+        let Step::Message(_, message) = Framer::new().step(octets, &Bounds::PROVEN, scratch) else {
+            unreachable!()
+        };
+        message
+    }
+    measure(&format!("imtp frame   send, {} octets", send.len()), || {
+        black_box(one(black_box(&send), &mut scratch).payload());
+    });
+    measure("imtp command send", || {
+        let message = one(black_box(&send), &mut scratch);
+        black_box(Command::parse(&message, Imtp, Side::Client, &ours).unwrap());
+    });
+    measure("imtp relay   send, read and written", || {
+        out.clear();
+        let message = one(black_box(&send), &mut scratch);
+        let command = Command::parse(&message, Imtp, Side::Client, &ours).unwrap();
+        let relayed =
+            Relayed { astrength: Some(message.astrength()), extras: &[], visited: Some("example.org") };
+        write::command(out, 1_234_567, &command, &relayed);
+    });
+    let ok = b"<1234567 ok (send)\r\n\r\n";
+    measure("imtp answer  ok, read and written", || {
+        out.clear();
+        let message = one(black_box(ok), &mut scratch);
+        assert!(matches!(Response::parse(&message, Method::Send, Imtp), Ok(Response::Ok(_))));
+        write::ok(out, "1234567", Method::Send, None, None, &Relayed::default());
+    });
+}
+
 fn main() {
     let mut send = Vec::new();
     write::send(&mut send, 1_234_567, &message(BODY));
@@ -79,6 +125,7 @@ fn main() {
     }
 
     let mut out = Vec::with_capacity(64 * 1024);
+    imtp(&mut out);
     measure("write        send", || {
         out.clear();
         write::send(&mut out, black_box(1_234_567), &message(black_box(BODY)));

@@ -42,6 +42,8 @@ pub enum Fault {
     ConnectionId,
     /// A class or filter of too many patterns (TOC-34).
     Patterns,
+    /// A payload over its limit, which is answered with this type (TOC-33).
+    TooLarge(ErrorType),
     /// A response to another command, or not as it has to be (TOC-48).
     Response,
 }
@@ -52,6 +54,7 @@ impl Fault {
         match self {
             Fault::UnknownMethod => ErrorType::UnknownMethod,
             Fault::Patterns => ErrorType::Quota,
+            Fault::TooLarge(error) => error,
             _ => ErrorType::Malformed,
         }
     }
@@ -70,6 +73,7 @@ impl fmt::Display for Fault {
             Fault::Value(header) => return write!(f, "{} has no proper value", header.as_str()),
             Fault::ConnectionId => "a client leaves the connection-id of Subscription blank",
             Fault::Patterns => "too many patterns",
+            Fault::TooLarge(_) => "the payload is too large",
             Fault::Response => "the response is not as it has to be",
         })
     }
@@ -276,6 +280,27 @@ impl<'a> Command<'a> {
         side: Side,
         ours: &Domains,
     ) -> Result<Command<'a>, Fault> {
+        let method = Command::admitted(message, protocol, side)?;
+        match (method.payload(), message.payload()) {
+            (Allowed::No, Some(_)) => return Err(Fault::Payload),
+            (Allowed::Must, None) => return Err(Fault::NoPayload),
+            _ => {}
+        }
+        Reader { message: *message, protocol, ours }.command(method, side)
+    }
+
+    /// What is answered to a command whose payload is over its limit
+    /// ([`Step::Oversized`](super::framer::Step::Oversized)), unless who sent it has to hear something about himself first.
+    pub fn oversized(message: &Message<'a>, protocol: Protocol, side: Side) -> Fault {
+        match Command::admitted(message, protocol, side) {
+            Ok(method) if method.payload() == Allowed::No => Fault::Payload,
+            Ok(method) => Fault::TooLarge(method.too_much()),
+            Err(fault) => fault,
+        }
+    }
+
+    /// The checks that come before what a method has in particular.
+    fn admitted(message: &Message<'a>, protocol: Protocol, side: Side) -> Result<Method, Fault> {
         let method = Method::of(message.start().method).filter(|m| m.is_of(protocol));
         let method = method.ok_or(Fault::UnknownMethod)?;
         let is_sent = method.is_sent_by(side) || side == Side::Peer && method.is_sent_by(Side::Client);
@@ -288,12 +313,7 @@ impl<'a> Command<'a> {
         if message.get(Header::ContentTransferEncoding).is_some() {
             return Err(Fault::Encoding);
         }
-        match (method.payload(), message.payload()) {
-            (Allowed::No, Some(_)) => return Err(Fault::Payload),
-            (Allowed::Must, None) => return Err(Fault::NoPayload),
-            _ => {}
-        }
-        Reader { message: *message, protocol, ours }.command(method, side)
+        Ok(method)
     }
 
     /// Which it is.

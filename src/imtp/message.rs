@@ -119,6 +119,16 @@ pub struct Start<'a> {
     pub method: &'a str,
 }
 
+impl Start<'_> {
+    /// The number of a command of ours that a response belongs to, if its identifier is spelt as
+    /// [`write::command`](super::write::command) does.
+    pub fn number(self) -> Option<u64> {
+        let spelt =
+            self.id.bytes().all(|b| b.is_ascii_digit()) && (self.id == "0" || !self.id.starts_with('0'));
+        if spelt { self.id.parse().ok() } else { None }
+    }
+}
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {

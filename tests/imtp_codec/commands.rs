@@ -3,7 +3,8 @@
 use hearth::imtp::Protocol::{self, Imtp, Pitp};
 use hearth::imtp::command::{Auth, Command, Fault, Mapping};
 use hearth::imtp::error_type::ErrorType;
-use hearth::imtp::message::Header;
+use hearth::imtp::framer::{Bounds, Framer, Step};
+use hearth::imtp::message::{Header, Scratch};
 use hearth::imtp::method::{Allowed, Method, Side};
 
 use crate::{command, crlf, ours, with};
@@ -409,4 +410,24 @@ fn types_of_payloads() {
     command(text, Pitp, Side::Client, |read| {
         assert!(matches!(read, Ok(Command::Change(c)) if c.document.is_none()))
     });
+}
+
+#[test]
+fn payloads_that_are_too_large() {
+    // TOC-33, TOC-37
+    let bounds = Bounds { headers: 1000, auth: 1, payload: 1 };
+    let oversized = |text: &str, protocol| {
+        let (text, mut scratch) = (crlf(text), Scratch::new());
+        match Framer::new().step(&text, &bounds, &mut scratch) {
+            Step::Oversized(_, message) => Command::oversized(&message, protocol, Side::Client).error_type(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(oversized(">1 send\nContent-Length: 2\n\n", Imtp), ErrorType::Quota);
+    assert_eq!(oversized(">1 change\nContent-Length: 2\n\n", Pitp), ErrorType::Quota);
+    assert_eq!(oversized(">1 auth\nContent-Length: 2\n\n", Pitp), ErrorType::Resources);
+    assert_eq!(oversized(">1 send\nContent-Length: 2\n\n", Pitp), ErrorType::UnknownMethod);
+    assert_eq!(oversized(">1 listen\nContent-Length: 2\n\n", Imtp), ErrorType::Malformed);
+    assert_eq!(oversized(">1 send\nX\nContent-Length: 2\n\n", Imtp), ErrorType::Malformed);
+    assert_eq!(oversized(">1 x\nContent-Length: 2\n\n", Imtp), ErrorType::UnknownMethod);
 }

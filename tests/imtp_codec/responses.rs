@@ -120,3 +120,22 @@ fn not_the_answer() {
         assert!(matches!(read, Err(Fault::Text)))
     });
 }
+
+#[test]
+fn numbers_of_our_commands() {
+    // COMMON-10-18: identifiers are compared octet by octet
+    for (id, number) in [
+        ("0", Some(0)),
+        ("7", Some(7)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("07", None),
+        ("00", None),
+        ("7a", None),
+        ("x", None),
+    ] {
+        crate::with(format!("<{id} ok (send)\r\n\r\n").as_bytes(), |message| {
+            assert_eq!(message.start().number(), number, "{id}");
+        });
+    }
+}
