@@ -267,17 +267,14 @@ impl Framer {
     ) -> Result<Step<'a>, BadStream> {
         let fresh = self.scanned == 0;
         self.place = Place::Head;
-        let Some(mut head) = self.head(data, bounds, fresh.then_some(&mut *scratch))? else {
-            return Ok(Step::More);
-        };
-        if !fresh {
+        let mut found = self.head(data, bounds, fresh.then_some(&mut *scratch))?;
+        if found.is_some() && !fresh {
             // The scratch has served others meanwhile.
             self.forget();
-            let Some(again) = self.head(data, bounds, Some(&mut *scratch))? else { return Ok(Step::More) };
-            head = again;
+            found = self.head(data, bounds, Some(&mut *scratch))?;
         }
+        let Some((head, Some(start))) = found else { return Ok(Step::More) };
         let raw = data.get(..head).unwrap_or_default();
-        let start = start_line(raw.get(..self.headers as usize - 2).unwrap_or_default())?;
         let announced = announced(raw, scratch)?;
         let limit = if start.method == "auth" { bounds.auth } else { bounds.payload };
         let whole = head + announced.unwrap_or(0);
@@ -300,14 +297,16 @@ impl Framer {
         Ok(Step::Message(whole, message))
     }
 
-    /// Goes on through the lines of a head, and gives its length when it has found the empty line. What
-    /// stands there is noted in the scratch, if it is at hand and has been since the first line.
-    fn head(
+    /// Goes on through the lines of a head, and gives its length when it has found the empty line, and the
+    /// start line if it was among those. What stands there is noted in the scratch, if it is at hand
+    /// and has been since the first line.
+    fn head<'a>(
         &mut self,
-        data: &[u8],
+        data: &'a [u8],
         bounds: &Bounds,
         mut scratch: Option<&mut Scratch>,
-    ) -> Result<Option<usize>, BadStream> {
+    ) -> Result<Option<(usize, Option<Start<'a>>)>, BadStream> {
+        let mut start = None;
         if let Some(scratch) = &mut scratch {
             scratch.clear();
         }
@@ -325,11 +324,11 @@ impl Framer {
             let line = data.get(begin..end).unwrap_or_default();
             (self.line, self.scanned) = (end as u32 + 2, end as u32 + 2);
             if self.headers == 0 {
-                start_line(line)?;
+                start = Some(start_line(line)?);
                 self.headers = self.line;
                 self.header = self.line;
             } else if line.is_empty() {
-                return Ok(Some(end + 2));
+                return Ok(Some((end + 2, start)));
             } else if folded {
                 if let Some(scratch) = &mut scratch {
                     continuation(scratch, line, end + 2);

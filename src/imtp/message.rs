@@ -28,11 +28,6 @@ macro_rules! headers {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Header::$name => $text,)* }
             }
-
-            /// The header of this name; the case counts (COMMON-10-28).
-            pub fn of(name: &str) -> Option<Header> {
-                match name { $($text => Some(Header::$name),)* _ => None }
-            }
         }
     };
 }
@@ -64,6 +59,39 @@ headers! {
 }
 
 impl Header {
+    /// The header of this name; the case counts (COMMON-10-28). Asked for every header: its length and a
+    /// letter or two leave one candidate.
+    pub fn of(name: &str) -> Option<Header> {
+        let bytes = name.as_bytes();
+        let header = match (bytes.len(), bytes.first()?) {
+            (4, b'O') => Header::Only,
+            (5, b'A') => Header::Abort,
+            (5, b'I') => Header::Inbox,
+            (6, b'S') => Header::Sender,
+            (6, b'E') => Header::Except,
+            (7, b'W') => Header::Watcher,
+            (7, b'M') => Header::Mapping,
+            (7, b'V') => Header::Visited,
+            (8, b'W') => Header::Wpattern,
+            (9, b'A') if bytes.get(1) == Some(&b'S') => Header::AStrength,
+            (9, b'A') => Header::Astrength,
+            (9, b'M') => Header::Mechanism,
+            (10, b'P') => Header::Presentity,
+            (10, b'E') => Header::ErrorType,
+            (10, b'U') => Header::Unreliable,
+            (10, b'O') => Header::OrigInbox,
+            (11, b'O') => Header::OrigSender,
+            (12, b'S') => Header::Subscription,
+            (12, b'C') => Header::ContentType,
+            (14, b'C') => Header::ContentLength,
+            (16, b'E') => Header::ErrorOriginator,
+            (17, b'E') => Header::ErrorDescription,
+            (25, b'C') => Header::ContentTransferEncoding,
+            _ => return None,
+        };
+        if header.as_str() == name { Some(header) } else { None }
+    }
+
     /// May it stand several times in one message? Of any other only the first counts (COMMON-10-24).
     pub fn is_repeatable(self) -> bool {
         matches!(

@@ -139,3 +139,20 @@ fn numbers_of_our_commands() {
         });
     }
 }
+
+#[test]
+fn names_are_found_as_they_are_spelt() {
+    // COMMON-10-27, COMMON-10-28
+    for header in Header::ALL {
+        let name = header.as_str();
+        assert_eq!(Header::of(name), Some(header));
+        assert_eq!(Header::of(&name.to_lowercase()), None);
+        assert_eq!(Header::of(&name[..name.len() - 1]), None);
+        let same_length = format!("{}~", &name[..name.len() - 1]);
+        assert_eq!(Header::of(&same_length), None);
+    }
+    assert_eq!(Header::of(""), None);
+    for method in Method::ALL {
+        assert_eq!(Method::of(method.as_str()), Some(method));
+    }
+}
