@@ -4,7 +4,7 @@ use hearth::imtp::Protocol::{self, Imtp, Pitp};
 use hearth::imtp::command::{Auth, Command, Fault, Mapping};
 use hearth::imtp::error_type::ErrorType;
 use hearth::imtp::framer::{Bounds, Framer, Step};
-use hearth::imtp::message::{Header, Scratch};
+use hearth::imtp::message::{Astrength, Header, Scratch};
 use hearth::imtp::method::{Allowed, Method, Side};
 
 use crate::{command, crlf, ours, with};
@@ -214,6 +214,12 @@ fn heads_that_are_not_well_formed() {
     ] {
         assert_eq!(fault(&send(header), Imtp, Side::Client), expected, "{header:?}");
     }
+    // Of such a head nothing is read, and nothing is passed on.
+    with(&crlf(&send("X: y\nNo colon\nAstrength: weak")), |message| {
+        assert_eq!((message.get(Header::Sender), message.extras().count()), (None, 0));
+        assert_eq!(message.astrength(), Astrength::Strong);
+        assert_eq!(message.payload(), Some(&b"hi"[..]));
+    });
     let first = ">1 send\n Sender: im:a@alpha.example\n\n";
     assert_eq!(fault(first, Imtp, Side::Client), Some(Fault::Line));
     for octets in [&b"\xff"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"] {
