@@ -41,6 +41,7 @@ class TransferPeer:
         self.rules, self.subscribers = {}, {}
         self.inbox = Inbox()
         self.links, self.faults = [], []
+        self.offers = self.repeats = ("EXTERNAL",)  # its mechanism lists: the first, and the one after success
         self.authenticated = {}  # accepted link: the domain that it proved
         self._context = authority.server(("imtp", "pitp"), *(names or (domain,)))
         self._listener = socket.create_server((self.address, port))
@@ -67,17 +68,19 @@ class TransferPeer:
             self.faults.append(f"a link with the protocol {stream.alpn}")
             sock.close()
             return
-        stream.write(wire.mech(["EXTERNAL"]))
+        stream.write(wire.mech(self.offers))
         self.links.append(Link(stream, stream.alpn, answer=self._answer, acceptor=True, role="peer"))
 
     def _authenticate(self, message):
         link = message.connection
+        if "EXTERNAL" not in self.offers:
+            return wire.error(message, "sasl-failure")
         claimed = (message.payload or b"").decode()
         if message["Mechanism"] != "EXTERNAL" or claimed not in link.stream.names():
             self.faults.append(f"{message} with a certificate for {link.stream.names()}")
             return wire.error(message, "sasl-failure")
         self.authenticated[link] = claimed
-        return wire.ok(message) + wire.mech(["EXTERNAL"])
+        return wire.ok(message) + wire.mech(self.repeats)
 
     def _answer(self, message):
         link = message.connection

@@ -9,7 +9,10 @@ from house import Person, loopback
 from simp_client import Connection, Refused, Routing
 
 CHECKS = []
-LIBRARY = ("simp_client.py", "simp_wire.py", "stage.py", "house.py", "conformance.py")
+LIBRARY = (
+    "simp_client.py", "simp_wire.py", "stage.py", "house.py", "conformance.py", "imtp_stage.py", "imtp_link.py",
+    "imtp_client.py", "pitp_client.py", "imtp_wire.py",
+)
 
 
 def check(*clauses, house="verified"):

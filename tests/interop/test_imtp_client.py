@@ -111,8 +111,9 @@ EXAMPLES = (
 # Octets that no server may emit: the framing is at fault.
 UNFRAMED = (
     b"<1 ok (send)\n\n", b"<1  ok (send)\r\n\r\n", b"<1 ok(send)\r\n\r\n", b"<1 ok (send) \r\n\r\n", b"\r\n",
-    b"<1 nrror (send)\r\n\r\n", b"=mec8\r\n", b"=mech  PLAIN\r\n", b"=mech plain\r\n", b"=mech PLAIN \r\n", b"=else\r\n",
-    b"<a_1 ok (send)\r\n\r\n", b">1 send\r\nSender : im:a@b\r\n\r\n", b">1 send\r\nContent-Length: 01\r\n\r\nx",
+    b"<1 nrror (send)\r\n\r\n", b"=mec8\r\n", b"=mech  PLAIN\r\n", b"=mech plain\r\n", b"=mech PLAIN \r\n",
+    b"=else\r\n", b"<a_1 ok (send)\r\n\r\n", b">1 send\r\nSender : im:a@b\r\n\r\n",
+    b">1 send\r\nContent-Length: 01\r\n\r\nx",
     b">1 send\r\nContent-Length:1\r\n\r\nx", b">1 send\r\nContent-Length: +1\r\n\r\nx", b">1 send\r\n x\r\n\r\n",
     b">1 send\r\nX: a\r\n \r\n\r\n", b">1 send\r\nX: a\rb\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2000,
     b">1 send\r\n" + b"X: y\r\n" * 129 + b"\r\n", b">1 send\r\nX: " + b"y" * 9000 + b"\r\n\r\n",
