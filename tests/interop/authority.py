@@ -4,6 +4,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import threading
 
 
 def available():
@@ -15,7 +16,8 @@ class Authority:
     """An authority that nobody trusts but those who are given `certificate`."""
 
     def __init__(self, directory, name="ca"):
-        self.directory = directory
+        self._name, self._lock = name, threading.Lock()
+        self._directory = directory
         self.certificate = os.path.join(directory, f"{name}.pem")
         self._key = os.path.join(directory, f"{name}.key")
         self._issued = {}
@@ -37,14 +39,15 @@ class Authority:
 
     def issue(self, *names):
         """A certificate for those domains: the paths of its chain and of its key."""
-        if names not in self._issued:
-            path = os.path.join(self.directory, f"{names[0]}-{len(self._issued)}")
-            self._openssl(f"{path}.key", f"{path}.pem", f"/CN={names[0]}", [
-                "basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth,clientAuth",
-                "subjectAltName=" + ",".join(f"DNS:{name}" for name in names),
-            ], "-CA", self.certificate, "-CAkey", self._key)
-            self._issued[names] = (f"{path}.pem", f"{path}.key")
-        return self._issued[names]
+        with self._lock:
+            if names not in self._issued:
+                path = os.path.join(self._directory, f"{self._name}-{len(self._issued)}-{names[0]}")
+                self._openssl(f"{path}.key", f"{path}.pem", f"/CN={names[0]}", [
+                    "basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth,clientAuth",
+                    "subjectAltName=" + ",".join(f"DNS:{name}" for name in names),
+                ], "-CA", self.certificate, "-CAkey", self._key)
+                self._issued[names] = (f"{path}.pem", f"{path}.key")
+            return self._issued[names]
 
     def client(self, protocol, *names):
         """A context to connect with: trusts this authority; shows a certificate if names are given."""

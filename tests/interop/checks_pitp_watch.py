@@ -111,7 +111,9 @@ def a_watcher_ends_it(scene):
     alice.nothing()
 
 
-@check("PITP-15.10-1 PITP-15.10-2 PITP-15.10-3 PITP-15.10-4 PITP-15.12-1 PITP-15.12-2 PITP-15.12-3 PITP-11.7-2", "TOC-84")
+@check(
+    "PITP-15.10-1 PITP-15.10-2 PITP-15.10-3 PITP-15.10-4 PITP-15.12-1 PITP-15.12-2 PITP-15.12-3 PITP-11.7-2 TOC-84",
+)
 def watchers_are_watched(scene):
     """7.3: tokens are made for each connection, told to the owner and to nobody else."""
     alice, bob, carol = owner(scene), scene.presence("bob"), scene.presence("carol")
