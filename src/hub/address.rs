@@ -168,6 +168,11 @@ impl Address {
         Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 }
     }
 
+    /// Somebody else of the same domain, by a local part that is canonical.
+    pub fn neighbour(&self, local: &'static str) -> Address {
+        Address::of(local, self.domain())
+    }
+
     /// The part before the `@` of the address; a quoted one may hold others.
     pub fn local(&self) -> &str {
         &self.text[..usize::from(self.at)]
@@ -259,6 +264,16 @@ impl Domains {
     /// The domain of users who give only their local part.
     pub fn default_domain(&self) -> Option<&Domain> {
         self.0.first()
+    }
+
+    /// The user of ours that a login means: by a name in the default domain, or by an address. None: nobody
+    /// who could exist here.
+    pub fn user(&self, name: &str) -> Option<Address> {
+        let address = match name.rfind('@') {
+            Some(_) => Address::parse(name, self),
+            None => Address::parse(&format!("{name}@{}", self.default_domain()?), self),
+        };
+        address.ok().filter(|address| self.contains(address.domain()))
     }
 
     /// All of them, the default one first.

@@ -368,9 +368,9 @@ impl Hub {
         self.leg_done(now, place, tx, reply, out);
     }
 
-    /// What was asked by this name, if it is still on its way.
-    pub fn asked(&self, tx: TxId) -> Option<Kind> {
-        self.transactions.get(tx).map(|transaction| transaction.kind)
+    /// What was asked by this name, and of whom, if it is still on its way.
+    pub fn asked(&self, tx: TxId) -> Option<(Kind, &Address)> {
+        self.transactions.get(tx).map(|transaction| (transaction.kind, &transaction.to))
     }
 
     /// One of those who were asked has answered, or won't any more.

@@ -303,7 +303,7 @@ impl Hub {
         let named = asked.name.is_some();
         let ours = self.domains.contains(watcher.domain());
         let errand = matches!(origin, Origin::Hub(Errand::Watch { .. }));
-        let durable = !errand && !(named && ours);
+        let durable = !(errand || named && ours);
         let token = asked.name.or(token).unwrap_or_default();
         let expires = millis.map(|millis| Date(now.date.0.saturating_add(millis)));
         let inbound = Inbound { watcher, token, expires, named };

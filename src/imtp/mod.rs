@@ -11,13 +11,20 @@
 //! | 10 protocol messages | [`framer`], [`message`], [`mod@write`] |
 //! | 11 headers, 14 to 16 methods | [`method`], [`command`] |
 //! | 12 errors | [`error_type`] |
+//! | 8 roles, 14 to 16 what is done | `conn`, `entrance`, `requests`, `link`, [`adapter`] |
 
+pub mod adapter;
 pub mod command;
+pub(crate) mod conn;
+pub(crate) mod entrance;
 pub mod error_type;
 pub mod framer;
 pub mod fuzz;
+mod link;
 pub mod message;
 pub mod method;
+mod requests;
+pub(crate) mod session;
 pub mod url;
 pub mod write;
 

@@ -343,3 +343,74 @@ fn is_value(text: &str) -> bool {
         && lines.next().is_some_and(is_plain)
         && lines.all(|line| is_plain(line) && goes_on(line))
 }
+
+/// What a relay adds to a `send` on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Onward<'a> {
+    /// How strong the message is so far.
+    pub astrength: Astrength,
+    /// The domains that it has passed through, as they came.
+    pub before: &'a str,
+    /// The domain that stands for this relay (IMTP-16.2-3).
+    pub here: &'a str,
+    /// Headers of this relay's own, each with its CRLF.
+    pub more: &'a str,
+}
+
+/// The headers of a `send` that go from hop to hop as they are, but for the unknown ones.
+pub fn send_head(out: &mut Vec<u8>, send: &Send<'_>) {
+    let head = Head(out).url(Header::Sender, &send.sender).url(Header::Inbox, &send.inbox);
+    if let Some(content_type) = &send.message.content_type {
+        head.text(Header::ContentType, content_type);
+    }
+}
+
+/// A `send` on its way: `head` are its headers that go from hop to hop as they are.
+pub fn send(out: &mut Vec<u8>, id: u64, head: &[u8], onward: &Onward<'_>, octets: &[u8]) {
+    out.push(b'>');
+    digits(out, id);
+    out.extend_from_slice(b" send\r\n");
+    out.extend_from_slice(head);
+    out.extend_from_slice(onward.more.as_bytes());
+    let before = Visited::parse(onward.before);
+    Head(out)
+        .text(Header::Astrength, onward.astrength.as_str())
+        .visited(before, Some(onward.here))
+        .octets(octets);
+}
+
+/// The headers of an error that its origin has given, as they came.
+pub fn failure_head(out: &mut Vec<u8>, failure: &Failure<'_>) {
+    let mut head = Head(out).text(Header::ErrorType, failure.reason.as_str());
+    for (header, text) in
+        [(Header::ErrorDescription, failure.description), (Header::ErrorOriginator, failure.originator)]
+    {
+        if let Some(text) = text {
+            head = head.text(header, text);
+        }
+    }
+}
+
+/// Do these headers begin with those of [`failure_head`]?
+pub fn is_failure_head(headers: &[u8]) -> bool {
+    headers.starts_with(b"Error-Type:")
+}
+
+/// An error on its way (6.3): `head` as it came, and who has produced it unless it says so already.
+pub fn relay_error(
+    out: &mut Vec<u8>,
+    id: &str,
+    method: Method,
+    head: &[u8],
+    originator: Option<&str>,
+    astrength: Astrength,
+) {
+    Head::response(out, id, "error", method.as_str());
+    out.extend_from_slice(head);
+    let says = memchr::memmem::find(head, b"\r\nError-Originator:").is_some();
+    let head = match originator.filter(|_| !says) {
+        Some(who) => Head(out).text(Header::ErrorOriginator, who),
+        None => Head(out),
+    };
+    head.text(Header::Astrength, astrength.as_str()).done();
+}

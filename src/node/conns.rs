@@ -10,7 +10,10 @@ use std::sync::Arc;
 use super::io::{ConnId, Output, TlsPeer};
 use crate::clock::{Now, Tick};
 use crate::credential::Algorithm;
+use crate::federation::Protocol;
 use crate::hub::op::{EndpointId, Handle, Strength};
+use crate::imtp;
+use crate::imtp::session::Session;
 use crate::limits;
 use crate::simp::framer::Framer;
 use crate::simp::login::Attempt;
@@ -36,10 +39,52 @@ pub(crate) enum Role {
     Proving(Box<Attempt>),
     /// A notification connection: a user's live contact, and how he logged in, for a divert.
     Endpoint { endpoint: EndpointId, user: Box<str>, algorithm: Algorithm },
-    /// Our own routing connection to the server of this domain.
+    /// A user's live contact by a protocol that has a kind of connection for each service.
+    Client(EndpointId),
+    /// The server of this domain, as it has proved.
+    Server(Arc<str>),
+    /// Our own connection to the server of this domain.
     Link(Arc<str>),
     /// The peer has ended his stream, or we ours: nothing more is read.
     Ending,
+}
+
+/// What is spoken on a connection, and how far it has been read.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    Simp(Framer),
+    /// IMTP or PITP.
+    Imtp(Box<Session>),
+}
+
+impl Wire {
+    pub fn of(protocol: Protocol) -> Wire {
+        match protocol {
+            Protocol::Simp => Wire::Simp(Framer::new()),
+            Protocol::Imtp => Wire::Imtp(Box::new(Session::new(imtp::Protocol::Imtp))),
+            Protocol::Pitp => Wire::Imtp(Box::new(Session::new(imtp::Protocol::Pitp))),
+        }
+    }
+}
+
+impl Wire {
+    /// What is spoken.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Wire::Simp(_) => Protocol::Simp,
+            Wire::Imtp(session) => match session.protocol {
+                imtp::Protocol::Imtp => Protocol::Imtp,
+                imtp::Protocol::Pitp => Protocol::Pitp,
+            },
+        }
+    }
+
+    pub fn session_ref(&self) -> Option<&Session> {
+        match self {
+            Wire::Imtp(session) => Some(session),
+            Wire::Simp(_) => None,
+        }
+    }
 }
 
 /// The domains that a routing connection was found to speak for, or not, and until when that holds.
@@ -88,7 +133,7 @@ pub(crate) struct Conn {
     /// Who is there, if the connection is secured.
     pub tls: Option<Box<TlsPeer>>,
     pub role: Role,
-    pub framer: Framer,
+    pub wire: Wire,
     /// The start of a command, or what may not be looked at yet.
     pub partial: Vec<u8>,
     out: Vec<u8>,
@@ -117,7 +162,15 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub fn new(now: Now, peer: SocketAddr, local: SocketAddr, listener: u16, role: Role) -> Conn {
+    pub fn new(
+        now: Now,
+        peer: SocketAddr,
+        local: SocketAddr,
+        listener: u16,
+        role: Role,
+        protocol: Protocol,
+    ) -> Conn {
+        let wire = Wire::of(protocol);
         Conn {
             peer,
             local,
@@ -125,7 +178,7 @@ impl Conn {
             notification: false,
             tls: None,
             role,
-            framer: Framer::new(),
+            wire,
             partial: Vec::new(),
             out: Vec::new(),
             written: 0,
@@ -153,6 +206,22 @@ impl Conn {
     /// Is it one whose octets are in clear on a network that others may listen to?
     pub fn exposed(&self) -> bool {
         self.tls.is_none() && !self.peer.ip().is_loopback()
+    }
+
+    /// Has the peer begun to speak?
+    pub fn stream_is_open(&self) -> bool {
+        match &self.wire {
+            Wire::Simp(framer) => framer.is_open(),
+            Wire::Imtp(_) => true,
+        }
+    }
+
+    /// The session of a connection on which IMTP or PITP is spoken.
+    pub fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.wire {
+            Wire::Imtp(session) => Some(session),
+            Wire::Simp(_) => None,
+        }
     }
 
     /// How sure it is that what is said on it is said by who it belongs to (TOC-27).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::io::{ConnId, JobId};
 use crate::hub;
+use crate::hub::address::Domain;
 
 /// What the result of a job is for.
 #[derive(Debug)]
@@ -14,8 +15,8 @@ pub(crate) enum Purpose {
     Hub(hub::Purpose),
     /// Where is the server of a domain that we want to reach?
     Resolve(Arc<str>),
-    /// Does this routing connection, from this address, speak for the domain?
-    Vouch(ConnId, (IpAddr, Arc<str>)),
+    /// Does this connection, from this address, speak for the domain?
+    Vouch(ConnId, (IpAddr, Domain)),
     /// What a login is checked against.
     Credentials(ConnId),
     /// A login's password.

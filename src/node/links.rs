@@ -238,7 +238,8 @@ impl Io {
         link.used = now.tick;
         let queue = std::mem::take(&mut link.queue);
         let local = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
-        let mut conn = Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)));
+        let mut conn =
+            Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)), place.protocol);
         let alpn = place.protocol.into();
         conn.tls = place.tls.then(|| Box::new(TlsPeer { alpn, names: Vec::new(), end_point: None }));
         self.conns.insert(id, conn);

@@ -5,9 +5,12 @@
 
 mod conns;
 mod guard;
+pub(crate) mod intake;
 pub mod io;
 mod jobs;
 mod links;
+mod protocols;
+mod trust;
 mod wire;
 
 use std::collections::VecDeque;
@@ -24,7 +27,6 @@ use crate::hub::address::Domain;
 use crate::hub::op::Refusal;
 use crate::hub::{AccountKey, Hub};
 use crate::limits;
-use crate::simp;
 use crate::simp::login::Desk;
 use crate::simp::object::Scratch;
 use crate::store::record::{Read, Reading};
@@ -35,7 +37,7 @@ use io::{Alpn, ConnId, ControlId, Input, Job, JobId, JobResult, Output};
 use jobs::Jobs;
 use links::Links;
 
-pub(crate) use conns::{Conn, Role, handle_of};
+pub(crate) use conns::{Conn, Role, Wire, handle_of};
 pub(crate) use jobs::Purpose;
 pub(crate) use wire::tag;
 
@@ -64,10 +66,14 @@ pub(crate) struct Core {
     pub hub: Hub,
     pub io: Io,
     pub desk: Desk,
+    /// From the key file: what nobody knows but us.
+    pub key: [u8; 32],
     pub guard: Guard,
     pub turns: Turns,
     /// Where commands are taken apart; lent to a connection while it is read.
     pub scratch: Scratch,
+    /// The same for IMTP and PITP.
+    pub imtp_scratch: crate::imtp::message::Scratch,
     /// Where the native form of a request is put together; lent likewise.
     pub native: Vec<u8>,
     pub counters: Counters,
@@ -139,9 +145,11 @@ impl Node {
             hub,
             io,
             desk: Desk::new(seed.key),
+            key: seed.key,
             guard: Guard::default(),
             turns: Turns::default(),
             scratch: Scratch::new(),
+            imtp_scratch: crate::imtp::message::Scratch::new(),
             native: Vec::new(),
             counters: Counters::default(),
         };
@@ -156,32 +164,35 @@ impl Node {
         let core = &mut self.core;
         core.io.now = now;
         match input {
-            Input::Bytes { conn, data } => simp::conn::received(core, now, conn, data),
+            Input::Bytes { conn, data } => intake::received(core, now, conn, data),
             Input::Accepted { conn, listener, peer, local } => {
                 let listen = core.io.config.listen.get(listener);
                 let tls = listen.is_some_and(|l| l.tls || l.protocol == ListenProtocol::Tls);
                 let role = if tls { Role::Handshake } else { Role::Fresh };
-                let mut place = Conn::new(now, peer, local, listener as u16, role);
+                let mut place =
+                    Conn::new(now, peer, local, listener as u16, role, spoken(listen, Alpn::None));
                 place.notification = listen.is_some_and(|l| l.notification);
                 core.io.conns.insert(conn, place);
                 core.arm(conn, now.tick + limits::HEADER);
                 if !core.guard.opened(peer.ip(), &core.io.config.limits) {
                     core.io.events.push_back(Event::Cut(conn));
                 } else if !tls {
-                    core.begin(conn, Alpn::None);
+                    protocols::accepted(core, now, conn);
                 }
             }
             Input::Secured { conn, tls } => {
+                let core = &mut *core;
                 if let Some(place) = core.io.conns.get_mut(conn) {
-                    let alpn = tls.alpn;
+                    let listen = core.io.config.listen.get(usize::from(place.listener));
+                    place.wire = Wire::of(spoken(listen, tls.alpn));
                     place.tls = Some(Box::new(tls));
                     place.role = Role::Fresh;
-                    core.begin(conn, alpn);
+                    protocols::accepted(core, now, conn);
                 }
             }
             Input::Connected { dial, conn } => core.io.connected(dial, conn),
             Input::DialFailed { dial, why } => core.io.dial_failed(dial, why),
-            Input::HalfClosed { conn } => simp::conn::peer_ended(core, now, conn),
+            Input::HalfClosed { conn } => intake::peer_ended(core, now, conn),
             Input::Closed { conn } => core.closed(now, conn),
             Input::Done { job, result } => core.done(now, job, result),
             Input::Committed(committed) => core.hub.committed(now, committed, &mut core.io),
@@ -200,7 +211,7 @@ impl Node {
         core.hub.wake(now, &mut core.io);
         while let Some(due) = core.io.timers.due(now.tick) {
             match due {
-                Due::Conn(id) => simp::conn::due(core, now, id),
+                Due::Conn(id) => protocols::due(core, now, id),
                 Due::Link(domain) => {
                     let (waiting, unanswered) = core.hub.remote_load(&domain, Traffic::Messages);
                     core.io.link_due(&domain, waiting, unanswered);
@@ -304,7 +315,7 @@ impl Node {
         }
         self.ending = Some(now.tick + limits::SHUTDOWN);
         for id in self.core.io.conns.ids() {
-            simp::conn::shut_down(&mut self.core, now, id);
+            protocols::shut_down(&mut self.core, now, id);
         }
     }
 
@@ -335,23 +346,13 @@ fn spoken(listen: Option<&Listen>, alpn: Alpn) -> Protocol {
 }
 
 impl Core {
-    /// A connection is there to be spoken on.
-    fn begin(&mut self, id: ConnId, alpn: Alpn) {
-        let listener = self.io.conns.get_mut(id).map(|conn| usize::from(conn.listener));
-        let listen = listener.and_then(|listener| self.io.config.listen.get(listener));
-        match spoken(listen, alpn) {
-            Protocol::Simp => simp::conn::accepted(self, id),
-            Protocol::Imtp | Protocol::Pitp => self.io.events.push_back(Event::Cut(id)),
-        }
-    }
-
     /// Does what the last input has left to be done.
     fn follow_up(&mut self, now: Now) {
         while let Some(event) = self.io.events.pop_front() {
             match event {
-                Event::Ready(id, key) => simp::entrance::account_ready(self, now, id, key),
+                Event::Ready(id, key) => protocols::account_ready(self, now, id, key),
                 Event::Cut(id) => self.cut(now, id),
-                Event::Resume(id) => simp::conn::resume(self, now, id),
+                Event::Resume(id) => intake::resume(self, now, id),
                 Event::Finish(id) => self.io.end(id),
                 Event::LinkFailed(domain) => {
                     self.io.links.forget_queue(&domain);
@@ -382,12 +383,16 @@ impl Core {
                 conn.logged_out = true;
                 self.hub.detach(now, endpoint, &mut self.io);
             }
+            Role::Client(endpoint) => {
+                conn.logged_out = true;
+                self.hub.detach(now, endpoint, &mut self.io);
+            }
             Role::Link(domain) => {
                 self.io.link_closed(&domain, id);
             }
             // There is no stream yet that could be ended.
             Role::Handshake => self.io.close_conn(id, false),
-            Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Ending => {}
+            Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Server(_) | Role::Ending => {}
         }
         if unproven {
             self.guard.proved(ip);
@@ -424,19 +429,17 @@ impl Core {
                 self.io.resolved(&domain, Err(crate::federation::DnsError::Failed));
             }
             (Purpose::Vouch(id, domain), JobResult::Resolved(answer)) => {
-                simp::requests::vouched(self, now, id, domain, answer.ok());
+                self.dns_says(now, id, domain, answer.ok());
             }
-            (Purpose::Vouch(id, domain), _) => simp::requests::vouched(self, now, id, domain, None),
+            (Purpose::Vouch(id, domain), _) => self.dns_says(now, id, domain, None),
             (Purpose::Credentials(id), JobResult::Read(Reading::Credentials(record))) => {
-                simp::entrance::credentials_read(self, now, id, record);
+                protocols::credentials_read(self, now, id, Ok(record));
             }
-            (Purpose::Credentials(id), _) => {
-                simp::entrance::refuse_connect(self, now, id, "too many requests")
-            }
+            (Purpose::Credentials(id), _) => protocols::credentials_read(self, now, id, Err(())),
             (Purpose::Password(id), JobResult::Verified(fits)) => {
-                simp::entrance::verified(self, now, id, fits)
+                protocols::verified(self, now, id, Some(fits));
             }
-            (Purpose::Password(id), _) => simp::entrance::refuse_connect(self, now, id, "too many requests"),
+            (Purpose::Password(id), _) => protocols::verified(self, now, id, None),
             (Purpose::PeerRules, JobResult::Read(Reading::PeerRules(rules))) => {
                 self.io.links.rules = rules.into_iter().collect();
             }

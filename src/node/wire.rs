@@ -6,10 +6,15 @@ use super::conns::{NoRoom, Role, conn_of};
 use super::io::{ConnId, ControlId, Job, Output};
 use super::jobs::Purpose;
 use super::{Event, Io};
+use std::sync::Arc;
+
 use crate::admin::AdminReply;
+use crate::config::Config;
+use crate::federation::Protocol;
 use crate::hub::address::Address;
 use crate::hub::op::{Answer, Envelope, Handle, News, Refusal, Reply, TxId};
 use crate::hub::{self, AccountKey, Kind, Outlet};
+use crate::imtp;
 use crate::limits;
 use crate::simp::{adapter, write};
 use crate::store::record::{Change, Outcome, Read};
@@ -29,7 +34,9 @@ impl Io {
 
     /// Ends our stream in order and closes once it is written.
     pub(crate) fn end(&mut self, id: ConnId) {
-        self.write(id, |out| out.extend_from_slice(write::END));
+        if self.conns.get(id).is_some_and(|conn| conn.wire.protocol() == Protocol::Simp) {
+            self.write(id, |out| out.extend_from_slice(write::END));
+        }
         self.close_conn(id, true);
     }
 
@@ -58,23 +65,73 @@ impl Io {
     }
 }
 
+/// Can the request be said in a protocol?
+///
+/// # Errors
+/// Why not.
+pub(super) fn can_say(protocol: Protocol, envelope: &Envelope<'_>) -> Result<(), Refusal> {
+    match protocol {
+        Protocol::Simp => adapter::can_say(envelope),
+        Protocol::Imtp => imtp::adapter::can_say(imtp::Protocol::Imtp, envelope),
+        Protocol::Pitp => imtp::adapter::can_say(imtp::Protocol::Pitp, envelope),
+    }
+}
+
+/// Says it: to a client of ours, or to another server.
+pub(super) fn say(
+    protocol: Protocol,
+    out: &mut Vec<u8>,
+    tx: TxId,
+    envelope: &Envelope<'_>,
+    config: &Config,
+    to_client: bool,
+) {
+    match protocol {
+        Protocol::Simp => adapter::request(out, tx, envelope),
+        Protocol::Imtp | Protocol::Pitp => {
+            // The domain that stands for us is the sender's, if it is one of ours.
+            let (from, to) = (envelope.from.domain(), envelope.to.domain());
+            let here = if config.domains.contains(from) { from } else { to };
+            imtp::adapter::request(out, tx, envelope, here, to_client);
+        }
+    }
+}
+
+impl Io {
+    /// Writes an answer in the words of whoever waits for it; false if he is gone.
+    fn write_answer(&mut self, id: ConnId, tag: &str, kind: Kind, of: &Address, reply: &Reply<'_>) -> bool {
+        let Some(conn) = self.conns.get_mut(id) else { return false };
+        // It may be ending by now, but it was either a user's or a server's.
+        let stranger = matches!(conn.role, Role::Server(_));
+        let Some(session) = conn.session() else {
+            return self.write(id, |out| adapter::answer(out, tag, kind, &reply.answer));
+        };
+        let Some(method) = session.answered(tag) else { return false };
+        let asker = imtp::adapter::Asker { id: tag, method, protocol: session.protocol, stranger };
+        self.write(id, |out| imtp::adapter::answer(out, &asker, of, reply))
+    }
+}
+
 impl Outlet for Io {
-    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, _: &Address, reply: &Reply<'_>) -> bool {
-        let answer = &reply.answer;
+    fn answer(&mut self, handle: Handle, tag: &str, kind: Kind, of: &Address, reply: &Reply<'_>) -> bool {
         let id = conn_of(handle);
         // Whether somebody who has logged out still reads can't be known, so he is told of a failure
         // once, at his next login, and not here (design 5).
         let late = kind == Kind::Message
-            && matches!(answer, Answer::Refused { .. })
+            && matches!(reply.answer, Answer::Refused { .. })
             && self.conns.get(id).is_some_and(|conn| conn.logged_out);
-        let told = !late && self.write(id, |out| adapter::answer(out, tag, kind, answer));
+        let told = !late && self.write_answer(id, tag, kind, of, reply);
         self.answered_one(id);
         told
     }
 
     fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal> {
-        adapter::can_say(envelope)?;
-        self.write(conn_of(handle), |out| adapter::request(out, tx, envelope));
+        let id = conn_of(handle);
+        let Some(conn) = self.conns.get(id) else { return Ok(()) };
+        let protocol = conn.wire.protocol();
+        can_say(protocol, envelope)?;
+        let config = Arc::clone(&self.config);
+        self.write(id, |out| say(protocol, out, tx, envelope, &config, true));
         Ok(())
     }
 
@@ -83,7 +140,22 @@ impl Outlet for Io {
     }
 
     fn tell(&mut self, handle: Handle, news: News<'_>) {
-        self.write(conn_of(handle), |out| adapter::news(out, news));
+        let id = conn_of(handle);
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(session) = conn.session() else {
+            self.write(id, |out| adapter::news(out, news));
+            return;
+        };
+        let (Some(method), Some(user)) = (imtp::adapter::news_method(news), session.user.clone()) else {
+            return;
+        };
+        match session.tell(method, limits::REQUESTS_IN_FLIGHT_LINK) {
+            Some(notice) => {
+                self.write(id, |out| imtp::adapter::news(out, notice, &user, news));
+            }
+            // Who leaves so many unanswered does not listen.
+            None => self.events.push_back(Event::Cut(id)),
+        }
     }
 
     fn read(&mut self, read: Read, purpose: hub::Purpose) {

@@ -23,8 +23,9 @@ use crate::clock::Now;
 use crate::hub::Leg;
 use crate::hub::op::{Answer, By, Refusal, Reply as HubReply, TxId};
 use crate::limits;
-use crate::node::io::{ConnId, Output};
-use crate::node::{Core, Role};
+use crate::node::intake::{pause, peer_ended};
+use crate::node::io::ConnId;
+use crate::node::{Core, Role, Wire};
 
 pub(super) const NOT_HERE: &str = "not allowed on this connection";
 pub(super) const MALFORMED: &str = "malformed command";
@@ -43,75 +44,9 @@ pub(crate) fn accepted(core: &mut Core, id: ConnId) {
     core.io.write(id, |out| out.extend_from_slice(write::HEADER));
 }
 
-/// Octets have arrived.
-pub(crate) fn received(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
-    let Some(conn) = core.io.conns.get_mut(id) else { return };
-    if conn.closing || matches!(conn.role, Role::Handshake | Role::Ending) {
-        return;
-    }
-    if conn.blocked || conn.paused {
-        conn.partial.extend_from_slice(data);
-        if !conn.paused && conn.partial.len() > limits::COMMAND_UNPROVEN {
-            pause(core, id);
-        }
-        return;
-    }
-    if conn.partial.is_empty() {
-        let read = process(core, now, id, data);
-        if let (Some(conn), Some(rest)) = (core.io.conns.get_mut(id), data.get(read..))
-            && !rest.is_empty()
-            && !conn.closing
-        {
-            conn.partial = rest.to_vec();
-        }
-    } else {
-        conn.partial.extend_from_slice(data);
-        reprocess(core, now, id);
-    }
-}
-
-/// What the peer sends stays with him until we have got on with what he has sent.
-fn pause(core: &mut Core, id: ConnId) {
-    if let Some(conn) = core.io.conns.get_mut(id) {
-        conn.paused = true;
-        core.io.outputs.push_back(Output::Reading { conn: id, on: false });
-    }
-}
-
-/// What was held back may be looked at now.
-pub(crate) fn resume(core: &mut Core, now: Now, id: ConnId) {
-    let Some(conn) = core.io.conns.get_mut(id) else { return };
-    if conn.blocked || conn.closing {
-        return;
-    }
-    let paused = std::mem::take(&mut conn.paused);
-    if !conn.partial.is_empty() {
-        reprocess(core, now, id);
-    }
-    let Some(conn) = core.io.conns.get(id) else { return };
-    if conn.ended && !conn.blocked && !conn.paused {
-        peer_ended(core, now, id);
-    } else if paused && !conn.paused && !conn.closing {
-        core.io.outputs.push_back(Output::Reading { conn: id, on: true });
-    }
-}
-
-fn reprocess(core: &mut Core, now: Now, id: ConnId) {
-    let Some(conn) = core.io.conns.get_mut(id) else { return };
-    let mut data = std::mem::take(&mut conn.partial);
-    let read = process(core, now, id, &data);
-    if let Some(conn) = core.io.conns.get_mut(id)
-        && read < data.len()
-        && !conn.closing
-    {
-        data.drain(..read);
-        conn.partial = data;
-    }
-}
-
 /// Takes commands off the front of `data` until there is no whole one or the connection has to wait.
 /// Returns how many octets were taken.
-fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usize {
+pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usize {
     let mut scratch = std::mem::take(&mut core.scratch);
     let mut at = 0;
     while let Some(rest) = data.get(at..).filter(|rest| !rest.is_empty()) {
@@ -136,8 +71,8 @@ fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usize {
             Role::Proving(_) => limits::COMMAND_UNPROVEN,
             _ => limits::COMMAND,
         };
-        let Some(conn) = core.io.conns.get_mut(id) else { break };
-        match conn.framer.step(rest, limit) {
+        let Some(Wire::Simp(framer)) = core.io.conns.get_mut(id).map(|conn| &mut conn.wire) else { break };
+        match framer.step(rest, limit) {
             Step::Skip(n) | Step::Opened(n) => at += n,
             Step::Object(n) => {
                 let next = object(core, now, id, rest.get(..n).unwrap_or(rest), &mut scratch);
@@ -169,26 +104,6 @@ fn broken(core: &mut Core, now: Now, id: ConnId, bad: BadStream) {
     core.counters.connections_cut += 1;
     core.leave(now, id);
     core.io.end(id);
-}
-
-/// The peer will send nothing more: presence ends at once, his answers still come (OC-29).
-pub(crate) fn peer_ended(core: &mut Core, now: Now, id: ConnId) {
-    let Some(conn) = core.io.conns.get_mut(id) else { return };
-    if conn.closing || matches!(conn.role, Role::Ending) {
-        return;
-    }
-    if conn.blocked && matches!(conn.role, Role::Routing(_)) {
-        // What he has asked before is answered first (OC-29).
-        conn.ended = true;
-        return;
-    }
-    let waiting = conn.waiting;
-    core.leave(now, id);
-    if waiting == 0 {
-        core.io.end(id);
-    } else {
-        core.arm(id, now.tick + limits::LINGER);
-    }
 }
 
 /// One `<properties>` element.
@@ -311,7 +226,7 @@ fn on_request(
             error(core, id, name, NOT_HERE);
             Next::Go
         }
-        Role::Handshake | Role::Proving(_) | Role::Ending => Next::Go,
+        Role::Handshake | Role::Proving(_) | Role::Client(_) | Role::Server(_) | Role::Ending => Next::Go,
     }
 }
 
@@ -327,9 +242,10 @@ pub(crate) fn due(core: &mut Core, now: Now, id: ConnId) {
     }
     conn.armed = None;
     let waiting = conn.waiting;
+    let open = conn.stream_is_open();
     let next = match &mut conn.role {
         Role::Handshake => None,
-        Role::Fresh if !conn.framer.is_open() => None,
+        Role::Fresh if !open => None,
         Role::Fresh => Some(conn.opened + limits::CONNECT),
         Role::Routing(_) if waiting != 0 || conn.blocked => Some(now.tick + limits::ROUTING_IDLE),
         Role::Routing(_) => Some(conn.heard + limits::ROUTING_IDLE),
@@ -345,7 +261,7 @@ pub(crate) fn due(core: &mut Core, now: Now, id: ConnId) {
             }
             Some(at)
         }
-        Role::Ending => None,
+        Role::Client(_) | Role::Server(_) | Role::Ending => None,
     };
     match next.filter(|next| *next > now.tick) {
         Some(next) => core.arm(id, next),

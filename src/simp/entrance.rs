@@ -7,7 +7,7 @@
 
 use super::adapter;
 use super::command::{Challenge, Version};
-use super::conn::{MALFORMED, error, resume};
+use super::conn::{MALFORMED, error};
 use super::login::{Attempt, Claim, FAILURE, choose, claim};
 use super::requests::{TOO_MANY, pairs};
 use super::write;
@@ -17,7 +17,7 @@ use crate::hub::op::Seat;
 use crate::hub::{self, AccountKey, Kind};
 use crate::limits;
 use crate::node::io::{ConnId, Job, Output};
-use crate::node::{Core, Purpose, Role, handle_of};
+use crate::node::{Core, Purpose, Role, handle_of, intake};
 use crate::store::record::{CredentialRecord, Read};
 
 /// Told to whoever fails, whatever was wrong.
@@ -147,7 +147,13 @@ pub(crate) fn refuse_connect(core: &mut Core, now: Now, id: ConnId, text: &str) 
 }
 
 /// What the login is checked against has been read.
-pub(crate) fn credentials_read(core: &mut Core, now: Now, id: ConnId, record: Option<Box<CredentialRecord>>) {
+pub(crate) fn credentials_read(
+    core: &mut Core,
+    now: Now,
+    id: ConnId,
+    record: Result<Option<Box<CredentialRecord>>, ()>,
+) {
+    let Ok(record) = record else { return refuse_connect(core, now, id, TOO_MANY) };
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let Role::Proving(attempt) = &mut conn.role else { return };
     let Some(ticket) = &attempt.ticket else { return };
@@ -188,8 +194,12 @@ pub(crate) fn credentials_read(core: &mut Core, now: Now, id: ConnId, record: Op
 }
 
 /// A password has been checked.
-pub(crate) fn verified(core: &mut Core, now: Now, id: ConnId, fits: bool) {
-    if fits { proved(core, now, id) } else { fail(core, now, id) }
+pub(crate) fn verified(core: &mut Core, now: Now, id: ConnId, fits: Option<bool>) {
+    match fits {
+        Some(true) => proved(core, now, id),
+        Some(false) => fail(core, now, id),
+        None => refuse_connect(core, now, id, TOO_MANY),
+    }
 }
 
 fn proved(core: &mut Core, now: Now, id: ConnId) {
@@ -234,5 +244,5 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     core.hub.refresh_contacts(now, key, &mut core.io);
     core.hub.set_contacts(now, key, contacts, &mut core.io);
     core.arm(id, now.tick + limits::KEEP_ALIVE);
-    resume(core, now, id);
+    intake::resume(core, now, id);
 }

@@ -2,24 +2,20 @@
 //! right kind of connection, by somebody who may speak for its originator, to somebody here, within the
 //! rate - and handed to the hub; the recipient's access control list comes last, there.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-
 use super::adapter;
 use super::command::{Parties, Request};
-use super::conn::{MALFORMED, NOT_HERE, Next, error, resume};
+use super::conn::{MALFORMED, NOT_HERE, Next, error};
 use super::entrance;
 use super::object::{Object, Scratch};
 use super::write;
 use crate::clock::Now;
 use crate::config::Routing;
-use crate::federation::{Published, Strength, route};
 use crate::hub::address::{Address, Domain};
 use crate::hub::op::{EndpointId, Envelope, Origin, Trail};
 use crate::hub::{self, AccountKey};
 use crate::limits;
-use crate::node::io::{ConnId, Job, Output};
-use crate::node::{Conn, Core, Purpose, Role, handle_of, tag};
+use crate::node::io::ConnId;
+use crate::node::{Core, Role, handle_of, tag};
 use crate::store::record::Entries;
 
 const NOT_VERIFIED: &str = "originator is not verified";
@@ -295,52 +291,29 @@ fn may_speak(core: &mut Core, now: Now, id: ConnId, from: &Address, inquiry: boo
         }
         vouched.0.swap_remove(at);
     }
+    let full = vouched.0.len() >= VOUCHED;
     let Ok(asked) = Domain::parse(domain) else { return Verdict::No };
-    let named = conn.tls.as_ref().is_some_and(|tls| tls.names.iter().any(|name| name == domain))
-        || route::named_by_hand(&config.peers, &asked, conn.peer.ip());
-    if named || config.federation.require == Strength::Strong || vouched.0.len() >= VOUCHED {
-        if vouched.0.len() < VOUCHED {
-            let lifetime = if named { limits::TRUST } else { limits::DISTRUST };
-            vouched.0.push((domain.into(), named, now.tick + lifetime));
+    match core.io.vouches(id, &asked).or(full.then_some(false)) {
+        Some(yes) => {
+            if !full
+                && let Some(Role::Routing(vouched)) = core.io.conns.get_mut(id).map(|conn| &mut conn.role)
+            {
+                let lifetime = if yes { limits::TRUST } else { limits::DISTRUST };
+                vouched.0.push((domain.into(), yes, now.tick + lifetime));
+            }
+            if yes { Verdict::Yes } else { Verdict::No }
         }
-        return if named { Verdict::Yes } else { Verdict::No };
-    }
-    conn.blocked = true;
-    if !core.turns.take(conn.peer.ip(), id) {
-        return Verdict::Later;
-    }
-    let job = core.io.jobs.open(Purpose::Vouch(id, (conn.peer.ip(), domain.into())));
-    core.io.outputs.push_back(Output::Job { job, work: Job::Resolve(asked) });
-    Verdict::Later
-}
-
-/// DNS has said which addresses are a domain's.
-pub(crate) fn vouched(
-    core: &mut Core,
-    now: Now,
-    id: ConnId,
-    (ip, domain): (IpAddr, Arc<str>),
-    dns: Option<Published>,
-) {
-    core.turns.done(ip);
-    if let Some(conn) = core.io.conns.get_mut(id) {
-        judge(conn, now, ip, domain, dns);
-        resume(core, now, id);
-    }
-    while let Some(next) = core.turns.next(ip) {
-        if let Some(conn) = core.io.conns.get_mut(next) {
-            conn.blocked = false;
-            resume(core, now, next);
+        None => {
+            core.ask_dns(id, asked);
+            Verdict::Later
         }
     }
 }
 
-/// What DNS has said decides, for a while.
-fn judge(conn: &mut Conn, now: Now, ip: IpAddr, domain: Arc<str>, dns: Option<Published>) {
-    if let Role::Routing(vouched) = &mut conn.role {
-        let yes = dns.is_some_and(|published| route::publishes(&published, ip));
+/// DNS has said whether the connection's address is one of the domain's: that holds for a while.
+pub(crate) fn vouched(core: &mut Core, now: Now, id: ConnId, domain: &Domain, yes: bool) {
+    if let Some(Role::Routing(vouched)) = core.io.conns.get_mut(id).map(|conn| &mut conn.role) {
         let lifetime = if yes { limits::TRUST } else { limits::DISTRUST };
-        vouched.0.push((domain, yes, now.tick + lifetime));
+        vouched.0.push((domain.as_str().into(), yes, now.tick + lifetime));
     }
-    conn.blocked = false;
 }

@@ -1,0 +1,65 @@
+//! Our own connections to the servers of other domains: greeted with EXTERNAL before anything is asked (8.1).
+//!
+//! ```text
+//!  connected, =mech --auth EXTERNAL our-domain--> asked --ok--> granted --the same =mech--> over: the link is up
+//! ```
+
+use super::command::{Auth, Command};
+use super::framer::Mechanisms;
+use super::message::{Kind, Message};
+use super::session::Greeting;
+use super::write::{self, Relayed};
+use crate::clock::Now;
+use crate::credential::sasl::Mechanism;
+use crate::node::Core;
+use crate::node::io::ConnId;
+
+/// The id of the one command that comes before all others.
+const AUTH: u64 = 1;
+
+/// The peer's list of mechanisms.
+pub(super) fn mechanisms(core: &mut Core, id: ConnId, mechanisms: Mechanisms<'_>) {
+    let Some(session) = core.io.conns.get_mut(id).and_then(|conn| conn.session()) else { return };
+    let seen = Mechanism::ALL
+        .into_iter()
+        .filter(|m| mechanisms.has(m.name()))
+        .fold(0, |seen, m| seen | 1 << Mechanism::ALL.iter().position(|other| *other == m).unwrap_or(7));
+    match session.greeting {
+        Greeting::Listening if mechanisms.has(Mechanism::External.name()) => {
+            session.offered = seen;
+            session.greeting = Greeting::Asked;
+            let Some(domain) = core.hub.domains().default_domain().cloned() else { return };
+            let auth = Auth::Begin {
+                mechanism: Mechanism::External.name(),
+                initial: Some(domain.as_str().as_bytes()),
+            };
+            core.io.write(id, |out| write::command(out, AUTH, &Command::Auth(auth), &Relayed::default()));
+        }
+        Greeting::Listening => core.io.link_refused(id, "it does not offer EXTERNAL".to_owned()),
+        // Another list than before: somebody has changed one of them (COMMON-14.1-19).
+        Greeting::Granted if session.offered != seen => {
+            core.io.link_refused(id, "its list of mechanisms was changed on the way".to_owned());
+        }
+        Greeting::Granted => {
+            session.greeting = Greeting::Over;
+            core.io.link_ready(id);
+        }
+        Greeting::Asked | Greeting::Over => core.io.link_refused(id, "it sent a list out of turn".to_owned()),
+    }
+}
+
+/// An answer while we are being greeted: there is but one command of ours.
+pub(super) fn answered(core: &mut Core, _now: Now, id: ConnId, message: &Message<'_>) {
+    let Some(session) = core.io.conns.get_mut(id).and_then(|conn| conn.session()) else { return };
+    let start = message.start();
+    if session.greeting == Greeting::Asked && start.kind == Kind::Ok && start.method == "auth" {
+        session.greeting = Greeting::Granted;
+    } else {
+        core.io.link_refused(id, "it does not believe that we speak for our domain".to_owned());
+    }
+}
+
+impl crate::node::Io {
+    fn link_ready(&mut self, _: ConnId) {}
+    fn link_refused(&mut self, _: ConnId, _: String) {}
+}

@@ -1,0 +1,93 @@
+//! What comes in on a connection: octets are shown to the protocol's reader, and what it can't take yet is
+//! kept; a connection whose reader has to wait is not read beyond a bound.
+
+use super::io::{ConnId, Output};
+use super::{Core, Role, protocols};
+use crate::clock::Now;
+use crate::limits;
+
+/// Octets have arrived.
+pub(crate) fn received(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    if conn.closing || matches!(conn.role, Role::Handshake | Role::Ending) {
+        return;
+    }
+    if conn.blocked || conn.paused {
+        conn.partial.extend_from_slice(data);
+        if !conn.paused && conn.partial.len() > limits::COMMAND_UNPROVEN {
+            pause(core, id);
+        }
+        return;
+    }
+    if conn.partial.is_empty() {
+        let read = protocols::process(core, now, id, data);
+        if let (Some(conn), Some(rest)) = (core.io.conns.get_mut(id), data.get(read..))
+            && !rest.is_empty()
+            && !conn.closing
+        {
+            conn.partial = rest.to_vec();
+        }
+    } else {
+        conn.partial.extend_from_slice(data);
+        reprocess(core, now, id);
+    }
+}
+
+/// What the peer sends stays with him until we have got on with what he has sent.
+pub(crate) fn pause(core: &mut Core, id: ConnId) {
+    if let Some(conn) = core.io.conns.get_mut(id) {
+        conn.paused = true;
+        core.io.outputs.push_back(Output::Reading { conn: id, on: false });
+    }
+}
+
+/// What was held back may be looked at now.
+pub(crate) fn resume(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    if conn.blocked || conn.closing {
+        return;
+    }
+    let paused = std::mem::take(&mut conn.paused);
+    if !conn.partial.is_empty() {
+        reprocess(core, now, id);
+    }
+    let Some(conn) = core.io.conns.get(id) else { return };
+    if conn.ended && !conn.blocked && !conn.paused {
+        peer_ended(core, now, id);
+    } else if paused && !conn.paused && !conn.closing {
+        core.io.outputs.push_back(Output::Reading { conn: id, on: true });
+    }
+}
+
+fn reprocess(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    let mut data = std::mem::take(&mut conn.partial);
+    let read = protocols::process(core, now, id, &data);
+    if let Some(conn) = core.io.conns.get_mut(id)
+        && read < data.len()
+        && !conn.closing
+    {
+        data.drain(..read);
+        conn.partial = data;
+    }
+}
+
+/// The peer will send nothing more: presence ends at once, his answers still come (OC-29).
+pub(crate) fn peer_ended(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    if conn.closing || matches!(conn.role, Role::Ending) {
+        return;
+    }
+    if conn.blocked && matches!(conn.role, Role::Routing(_)) {
+        // What he has asked before is answered first (OC-29).
+        conn.ended = true;
+        return;
+    }
+    let waiting = conn.waiting;
+    core.leave(now, id);
+    if waiting == 0 {
+        core.io.end(id);
+    } else {
+        core.arm(id, now.tick + limits::LINGER);
+    }
+}

@@ -1,0 +1,60 @@
+//! Whom a connection may speak for, by the same rule for every protocol (design 7): a domain that its
+//! certificate names, or whose server the configuration says is there, or, if that is enough, whose own DNS
+//! publishes its address.
+
+use super::io::{ConnId, Job, Output};
+use super::jobs::Purpose;
+use super::{Core, Io, intake, protocols};
+use crate::clock::Now;
+use crate::federation::{Published, Strength, route};
+use crate::hub::address::Domain;
+
+impl Io {
+    /// May this connection speak for the domain? None: only DNS can tell ([`Core::ask_dns`]).
+    pub fn vouches(&self, id: ConnId, domain: &Domain) -> Option<bool> {
+        let conn = self.conns.get(id)?;
+        let certified =
+            conn.tls.as_ref().is_some_and(|tls| tls.names.iter().any(|name| name == domain.as_str()));
+        if certified || route::named_by_hand(&self.config.peers, domain, conn.peer.ip()) {
+            return Some(true);
+        }
+        (self.config.federation.require == Strength::Strong).then_some(false)
+    }
+}
+
+impl Core {
+    /// Asks DNS; the connection waits until [`Core::dns_says`] so, in its turn.
+    pub fn ask_dns(&mut self, id: ConnId, domain: Domain) {
+        let Some(conn) = self.io.conns.get_mut(id) else { return };
+        conn.blocked = true;
+        let ip = conn.peer.ip();
+        if self.turns.take(ip, id) {
+            let job = self.io.jobs.open(Purpose::Vouch(id, (ip, domain.clone())));
+            self.io.outputs.push_back(Output::Job { job, work: Job::Resolve(domain) });
+        }
+    }
+
+    /// DNS has said which addresses are a domain's.
+    pub(super) fn dns_says(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        (ip, domain): (std::net::IpAddr, Domain),
+        dns: Option<Published>,
+    ) {
+        self.turns.done(ip);
+        let yes = dns.is_some_and(|published| route::publishes(&published, ip));
+        if let Some(conn) = self.io.conns.get_mut(id) {
+            conn.blocked = false;
+            protocols::vouched(self, now, id, &domain, yes);
+            intake::resume(self, now, id);
+        }
+        while let Some(next) = self.turns.next(ip) {
+            if let Some(conn) = self.io.conns.get_mut(next) {
+                conn.blocked = false;
+                protocols::turn(self, now, next);
+                intake::resume(self, now, next);
+            }
+        }
+    }
+}
