@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn five_kinds() {
-        // COMMON-11.3-1 to COMMON-11.3-5, TOC-53, TOC-54, TOC-55, TOC-58, G12, G13
+        // COMMON-11.3-1, COMMON-11.3-2, COMMON-11.3-3, COMMON-11.3-4, COMMON-11.3-5, TOC-53, TOC-54, TOC-55
+        // TOC-58, G12, G13
         let everybody = ["fred@example.net", "x@domain.com", "\"a b\"@eu.example.net"];
         for (pattern, yes, no) in [
             ("*", &everybody[..], &[][..]),

@@ -58,7 +58,7 @@ fn fault(text: &str, protocol: Protocol, side: Side) -> Option<Fault> {
 fn every_method_needs_its_headers() {
     // COMMON-14.1-2, COMMON-14.2-1, PITP-15.1-1, PITP-15.2-1, PITP-15.3-1, PITP-15.4-1, PITP-15.5-1, PITP-15.6-2
     // PITP-15.7-1, PITP-15.8-1, PITP-15.9-1, PITP-15.10-1, PITP-15.11-1, PITP-15.12-2, PITP-15.13-1, PITP-15.14-2
-    // PITP-15.15-1, PITP-15.16-2, IMTP-16.1-1, IMTP-16.2-1, TOC-40
+    // PITP-15.15-1, PITP-15.16-2, PITP-11.1-1, IMTP-11.1-1, IMTP-16.1-1, IMTP-16.2-1, TOC-40
     for method in Method::ALL {
         let (side, protocol, headers) = shape(method);
         let payload = method.payload() == Allowed::Must;
@@ -145,7 +145,9 @@ fn who_sends_what() {
 
 #[test]
 fn sources_and_targets() {
-    // PITP-12-1 to PITP-12-5, IMTP-12-1, IMTP-12-2, COMMON-12-8 to COMMON-12-17, X17, X18
+    // PITP-12-1, PITP-12-2, PITP-12-3, PITP-12-4, PITP-12-5, IMTP-12-1, IMTP-12-2, COMMON-12-8, COMMON-12-9
+    // COMMON-12-10, COMMON-12-11, COMMON-12-12, COMMON-12-13, COMMON-12-14, COMMON-12-15, COMMON-12-16
+    // COMMON-12-17, PITP-15.4-3, PITP-15.10-4, PITP-15.11-7, IMTP-16.1-8, IMTP-16.2-19, IMTP-16.2-20, X17, X18
     for method in Method::ALL {
         let (side, protocol, headers) = shape(method);
         let text = text(method, &headers, method.payload() == Allowed::Must);
@@ -338,7 +340,8 @@ fn an_end_is_notified_in_two_ways() {
 
 #[test]
 fn authentication() {
-    // COMMON-10-15, COMMON-11.6-1, COMMON-14.1-2 to COMMON-14.1-9
+    // COMMON-10-15, COMMON-11.6-1, COMMON-14.1-2, COMMON-14.1-3, COMMON-14.1-4, COMMON-14.1-5, COMMON-14.1-6
+    // COMMON-14.1-7, COMMON-14.1-8, COMMON-14.1-9
     let auth =
         |headers: &str| command(&format!(">1 auth\n{headers}"), Imtp, Side::Peer, |read| read.map(|_| ()));
     for (headers, expected) in [

@@ -17,7 +17,7 @@ fn address(text: &str, protocol: Protocol) -> String {
 
 #[test]
 fn schemes() {
-    // COMMON-9-8, PITP-9-1, IMTP-9-1, TOC-53, TOC-54, TOC-55, TOC-58, TOC-59, G10, G14, X2, X9, X23
+    // COMMON-9-8, COMMON-11.1-2, PITP-9-1, IMTP-9-1, TOC-53, TOC-54, TOC-55, TOC-58, TOC-59, G10, G14, X2, X9, X23
     for (text, protocol, named) in [
         ("im:ben@beta.example", Imtp, "ben@beta.example"),
         ("IM:ben@beta.example", Imtp, "ben@beta.example"),
@@ -52,7 +52,8 @@ fn schemes() {
 
 #[test]
 fn malformed() {
-    // COMMON-9-1 to COMMON-9-7, COMMON-11.1-1, TOC-56, TOC-57, G6, G7, G8, G9
+    // COMMON-9-1, COMMON-9-2, COMMON-9-3, COMMON-9-4, COMMON-9-5, COMMON-9-6, COMMON-9-7, COMMON-11.1-1, TOC-56
+    // TOC-57, G6, G7, G8, G9
     for text in [
         "",
         ":",

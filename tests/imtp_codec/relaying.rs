@@ -129,7 +129,7 @@ fn astrength() {
 
 #[test]
 fn errors_pass_unmodified() {
-    // COMMON-12-4, COMMON-12-5, COMMON-12-6, COMMON-12-7, IMTP-16.2-12, TOC-60, X3, X4, X8
+    // COMMON-11.2-1, COMMON-12-4, COMMON-12-5, COMMON-12-6, COMMON-12-7, IMTP-16.2-12, TOC-60, X3, X4, X8
     let text = "<1 error (send)
 Error-Type: auth
 Error-Description: kein Anschlu\u{df}
