@@ -70,7 +70,7 @@ fn has_word(line: &str, word: &str) -> bool {
 }
 
 /// Sockets, threads and clocks stand in the shell, the commands, and the blocking front of the client.
-const SHELL: [&str; 3] = ["src/server/", "src/cli/", "src/client/blocking.rs"];
+const SHELL: [&str; 3] = ["src/server/", "src/cli/", "src/client/blocking"];
 
 #[test]
 fn sockets_threads_and_clocks_stand_in_the_shell_only() {

@@ -1,66 +1,31 @@
-//! A small blocking front: [`Login`] and [`Session`] over `std` sockets, in clear or on TLS.
+//! A small blocking front: [`Login`] and [`Session`] over sockets, in clear or on TLS; [`transfer`] has the
+//! same for IMTP and PITP.
 //!
 //! One thread, one [`Client`]. A call that asks something waits for its reply; what else happens in the
 //! meantime is kept for [`Client::next_event`]. To have several requests under way, use
 //! [`Client::start`] and [`Client::reply`].
 
+mod pipe;
+pub mod transfer;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+pub use pipe::{Alarm, Place, Tls};
+
+use pipe::Pipe;
 
 use super::{
     Account, Answer, Entries, Error, Event, Incoming, Login, Message, Presence, RequestId, Session, Ticket,
 };
 use crate::limits;
 
+/// What is spoken, for TLS.
+const SIMP: &[u8] = b"simp/1.0";
+
 /// How long a request waits for its reply if nothing else is said: longer than a server gives the home
 /// server of another domain ([`limits::ANSWER_REMOTE`]).
 pub const PATIENCE: Duration = Duration::from_secs(limits::ANSWER_REMOTE.as_secs() + 5);
-
-/// Where a server is, and how to talk to it.
-#[derive(Debug, Clone)]
-pub struct Place {
-    host: String,
-    port: u16,
-    tls: Option<Tls>,
-}
-
-impl Place {
-    /// In clear.
-    pub fn clear(host: &str, port: u16) -> Place {
-        Place { host: host.to_owned(), port, tls: None }
-    }
-
-    /// On TLS from the first octet; the notification connection too.
-    pub fn secured(host: &str, port: u16, tls: Tls) -> Place {
-        Place { host: host.to_owned(), port, tls: Some(tls) }
-    }
-}
-
-/// What a server's certificate must be.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
-}
-
-impl Tls {
-    /// It names `domain` and is signed by one of `roots`.
-    ///
-    /// # Errors
-    /// [`Error::Caller`] if the domain is no host name.
-    pub fn new(domain: &str, roots: RootCertStore) -> Result<Tls, Error> {
-        let name = domain.to_owned().try_into().map_err(|_| Error::Caller("a domain is a host name"))?;
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"simp/1.0".to_vec()];
-        Ok(Tls { config: Arc::new(config), name })
-    }
-}
 
 /// A user's client, online.
 #[derive(Debug)]
@@ -82,13 +47,13 @@ impl Client {
     /// [`Error::Refused`] if the server does not want us, and all the other kinds.
     pub fn login(place: &Place, account: Account) -> Result<Client, Error> {
         let deadline = Instant::now() + PATIENCE;
-        let mut pipe = Pipe::open(&place.host, place.port, place.tls.as_ref(), deadline)?;
+        let mut pipe = Pipe::open(place.host(), place.port(), place.tls(), SIMP, deadline)?;
         let mut login = Login::new(account.clone(), pipe.is_private());
         let mut buffer = [0; 4096];
         let ticket = loop {
             pipe.write(login.unsent())?;
             login.sent(login.unsent().len());
-            let count = pipe.read(&mut buffer, deadline)?;
+            let Some(count) = pipe.read(&mut buffer, deadline)? else { continue };
             let data = buffer.get(..count).unwrap_or_default();
             if count == 0 {
                 return Err(Error::Ended);
@@ -97,7 +62,7 @@ impl Client {
                 break ticket;
             }
         };
-        Client::connect(&ticket, place.tls.clone(), account)
+        Client::connect(&ticket, place.tls().cloned(), account)
     }
 
     /// Goes online with a ticket, got by a login or a divert.
@@ -106,7 +71,7 @@ impl Client {
     /// As [`Client::login`].
     pub fn connect(ticket: &Ticket, tls: Option<Tls>, account: Account) -> Result<Client, Error> {
         let deadline = Instant::now() + PATIENCE;
-        let pipe = Pipe::open(&ticket.host, ticket.port, tls.as_ref(), deadline)?;
+        let pipe = Pipe::open(&ticket.host, ticket.port, tls.as_ref(), SIMP, deadline)?;
         let session = Session::new(account, ticket, pipe.is_private());
         let mut client = Client {
             session,
@@ -376,13 +341,14 @@ impl Client {
         self.flush()?;
         let mut buffer = [0; 16 * 1024];
         match self.pipe.read(&mut buffer, deadline)? {
-            0 => {
+            None => {}
+            Some(0) => {
                 self.session.closed();
                 if self.sort() == 0 {
                     return Err(Error::Ended);
                 }
             }
-            count => {
+            Some(count) => {
                 self.session.receive(buffer.get(..count).unwrap_or_default())?;
                 self.sort();
                 self.flush()?;
@@ -411,110 +377,12 @@ fn wrong_kind() -> Error {
     Error::Server("a reply of the wrong kind".into())
 }
 
-/// A blocking connection.
-#[derive(Debug)]
-enum Pipe {
-    Clear(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Pipe {
-    /// Connects to the first of a host's addresses that answers.
-    fn open(host: &str, port: u16, tls: Option<&Tls>, deadline: Instant) -> Result<Pipe, Error> {
-        let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-        let mut last = Error::Network(io::Error::other("the host has no address"));
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, left(deadline)?) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    stream.set_write_timeout(Some(PATIENCE))?;
-                    let Some(tls) = tls else { return Ok(Pipe::Clear(stream)) };
-                    let session = ClientConnection::new(tls.config.clone(), tls.name.clone())
-                        .map_err(|e| Error::Network(io::Error::other(e)))?;
-                    return Ok(Pipe::Tls(Box::new(StreamOwned::new(session, stream))));
-                }
-                Err(error) => last = error.into(),
-            }
-        }
-        Err(last)
-    }
-
-    /// Can nobody listen in on it?
-    fn is_private(&self) -> bool {
-        match self {
-            Pipe::Clear(stream) => stream.peer_addr().is_ok_and(|peer| match peer.ip() {
-                IpAddr::V4(ip) => ip.is_loopback(),
-                IpAddr::V6(ip) => ip.is_loopback(),
-            }),
-            Pipe::Tls(_) => true,
-        }
-    }
-
-    fn write(&mut self, octets: &[u8]) -> Result<(), Error> {
-        if octets.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Pipe::Clear(stream) => stream.write_all(octets)?,
-            Pipe::Tls(stream) => {
-                stream.write_all(octets)?;
-                stream.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// One read: how many octets came; none at the end.
-    fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<usize, Error> {
-        let left = left(deadline)?;
-        let result = match self {
-            Pipe::Clear(stream) => {
-                stream.set_read_timeout(Some(left))?;
-                stream.read(buffer)
-            }
-            Pipe::Tls(stream) => {
-                stream.sock.set_read_timeout(Some(left))?;
-                stream.read(buffer)
-            }
-        };
-        match result {
-            Ok(count) => Ok(count),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Err(Error::Timeout)
-            }
-            // Ended without a good-bye.
-            Err(e) if matches!(e.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
-                Ok(0)
-            }
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    fn finish(&mut self) {
-        // The peer may be gone already, which is as well.
-        let _ = match self {
-            Pipe::Clear(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Pipe::Tls(stream) => {
-                stream.conn.send_close_notify();
-                stream.flush().and_then(|()| stream.sock.shutdown(std::net::Shutdown::Write))
-            }
-        };
-    }
-}
-
-/// The time until then; a socket's timeout must not be zero.
-fn left(deadline: Instant) -> Result<Duration, Error> {
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(Error::Timeout),
-        left => Ok(left),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     use super::*;

@@ -4,6 +4,8 @@
 //! Login (routing connection) --> Ticket --> Session (notification connection) --> Events
 //! ```
 //!
+//! That is SIMP; IMTP and PITP are in [`transfer`].
+//!
 //! [`Login`] and [`Session`] are state machines without I/O: octets in, octets and events out. The
 //! [`blocking`] front carries their octets over `std` sockets, in clear or on TLS.
 //!
@@ -31,6 +33,7 @@ mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod types;
 
 pub use login::{Login, Ticket};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::transfer::Failure;
 use crate::credential::Secret;
 use crate::limits;
 use crate::simp::command::{self, Ima};
@@ -19,6 +20,8 @@ pub enum Error {
     Caller(&'static str),
     /// The server, or the user at the other end, said no; its text.
     Refused(String),
+    /// The same with IMTP and PITP, with who said it and why.
+    Failed(Failure),
     /// The server's: it broke the protocol.
     Server(String),
     /// The network's, the name service's, or TLS's.
@@ -34,6 +37,7 @@ impl fmt::Display for Error {
         match self {
             Error::Caller(what) => f.write_str(what),
             Error::Refused(text) => write!(f, "refused: {text}"),
+            Error::Failed(failure) => write!(f, "refused: {failure}"),
             Error::Server(what) => write!(f, "the server broke the protocol: {what}"),
             Error::Network(error) => write!(f, "no connection: {error}"),
             Error::Timeout => f.write_str("no answer in time"),
