@@ -1,6 +1,8 @@
 //! What an operator asks of a running server through its control socket: one JSON object a line, one
 //! answer a line. The same [`Change`]s are made directly on the database when no server runs.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::store::record::{Change, Outcome};
@@ -32,9 +34,9 @@ pub enum AdminReply {
     Status(Box<Status>),
     /// The links.
     Peers(Vec<PeerStatus>),
-    /// The peer answered: the steps taken, in words.
+    /// How a peer is reached: the steps taken, in words.
     PeerTest {
-        /// Did it answer?
+        /// Is it reached, for messages and for presence?
         reached: bool,
         /// What was tried and what came of it, a line each.
         steps: Vec<String>,
@@ -60,6 +62,8 @@ pub struct Status {
     pub connections: usize,
     /// Links to peers that are up.
     pub links: usize,
+    /// The same by the protocol's name.
+    pub links_by_protocol: BTreeMap<String, usize>,
     /// Accounts held in memory.
     pub accounts_in_memory: usize,
     /// Requests that wait for an answer.
@@ -86,12 +90,16 @@ pub struct Status {
     pub batches_failed: u64,
 }
 
-/// A link to a peer domain.
+/// A link to a peer domain, or what is without one.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PeerStatus {
     /// The domain.
     pub domain: String,
-    /// `up`, `connecting`, `resolving`, `waiting`.
+    /// What the link speaks: `simp`, `imtp`, `pitp`; none where there is no link yet.
+    pub protocol: Option<String>,
+    /// What goes over it, or wants to: `messages`, `presence`.
+    pub carries: Vec<String>,
+    /// `up`, `greeting`, `connecting`; without a link `resolving`, `waiting`, `idle`.
     pub state: String,
     /// The address in use or last tried.
     pub address: Option<String>,

@@ -116,6 +116,8 @@ pub const CONNECT: Duration = Duration::from_secs(30);
 pub const ROUTING_IDLE: Duration = Duration::from_secs(300);
 /// A link of ours to a peer without use (OC-72).
 pub const LINK_IDLE: Duration = Duration::from_secs(60);
+/// The same where a link has to be greeted and proved before it is of use (TOC-11).
+pub const LINK_IDLE_GREETED: Duration = Duration::from_secs(600);
 /// Silence after which white space is written to an endpoint (OC-53).
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// A write that makes no progress (OC-53).
@@ -143,8 +145,12 @@ pub const TRUST: Duration = Duration::from_secs(600);
 pub const DISTRUST: Duration = Duration::from_secs(30);
 /// To find a peer by DNS.
 pub const RESOLVE: Duration = Duration::from_secs(10);
-/// To connect to a peer, over all its addresses (OC-06).
+/// To connect to one address of a peer, with the handshake of TLS (TOC-10).
 pub const DIAL: Duration = Duration::from_secs(10);
+/// From the connection to a peer until it has greeted us and taken us for who we are (TOC-10).
+pub const GREETING: Duration = Duration::from_secs(10);
+/// To reach a peer over all its places and protocols: what waits for it has [`ANSWER_REMOTE`] altogether.
+pub const REACH: Duration = Duration::from_secs(20);
 /// To end in order: diverts, ends of streams, last batch.
 pub const SHUTDOWN: Duration = Duration::from_secs(5);
 

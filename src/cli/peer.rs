@@ -65,6 +65,12 @@ fn word(rule: PeerRule) -> &'static str {
 
 fn described(link: &PeerStatus) -> String {
     let mut text = format!("link   {}: {}", link.domain, link.state);
+    if let Some(protocol) = &link.protocol {
+        text.push_str(&format!(", {protocol}"));
+    }
+    if !link.carries.is_empty() {
+        text.push_str(&format!(" for {}", link.carries.join(" and ")));
+    }
     if let Some(address) = &link.address {
         text.push_str(&format!(", {address}"));
     }
@@ -89,7 +95,9 @@ fn test(house: &House, other: &Other) -> Done {
                 say!("{domain} is reached");
                 Ok(())
             } else {
-                Err(Failure::new(format!("{domain} is not reached: the steps above tell how far it went")))
+                Err(Failure::new(format!(
+                    "{domain} is not reached for all that it may be sent: the steps above tell how far it went"
+                )))
             }
         }
         Some(other) => Err(house.unexpected(&other)),

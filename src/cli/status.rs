@@ -23,12 +23,16 @@ pub fn run(house: &House, json: bool) -> Done {
 
 fn described(s: &Status) -> String {
     let domains = s.domains.join(" ");
+    let links: Vec<_> = s.links_by_protocol.iter().map(|(protocol, up)| format!("{protocol} {up}")).collect();
     let rows = [
         ("version", s.version.clone()),
         ("up for", span(s.uptime_seconds)),
         ("domains", domains),
         ("users online", format!("{} (on {} endpoints)", s.users_online, s.endpoints)),
-        ("connections", format!("{}, links to other domains {}", s.connections, s.links)),
+        (
+            "connections",
+            format!("{}, links to other domains {} ({})", s.connections, s.links, links.join(", ")),
+        ),
         ("accounts in memory", s.accounts_in_memory.to_string()),
         ("waiting for answers", s.requests_waiting.to_string()),
         (

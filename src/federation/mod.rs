@@ -25,6 +25,23 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 3] = [Protocol::Simp, Protocol::Imtp, Protocol::Pitp];
+
+    /// Its name in the configuration and for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Simp => "simp",
+            Protocol::Imtp => "imtp",
+            Protocol::Pitp => "pitp",
+        }
+    }
+
+    /// Is this kind of traffic carried by it?
+    pub fn carries(self, traffic: Traffic) -> bool {
+        self.family().protocol(traffic) == self
+    }
+
     /// The port that it is on where nothing else is said: SIMP-3.1-2, and design 8 for the ports that the
     /// transfer drafts leave blank.
     pub fn port(self) -> u16 {
@@ -81,6 +98,19 @@ pub enum Traffic {
     Messages,
     /// Presence: fetching, subscriptions, notifications.
     Presence,
+}
+
+impl Traffic {
+    /// Both kinds.
+    pub const ALL: [Traffic; 2] = [Traffic::Messages, Traffic::Presence];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Traffic::Messages => "messages",
+            Traffic::Presence => "presence",
+        }
+    }
 }
 
 /// A service that a domain publishes in DNS as an SRV record: for servers of other domains, for its own

@@ -50,7 +50,7 @@ pub fn by_hand(peers: &[StaticPeer], domain: &str, order: &[Family], traffic: Tr
         .iter()
         .filter(|peer| peer.domain.as_str() == domain)
         .map(|peer| peer.place)
-        .filter(|place| place.protocol == place.protocol.family().protocol(traffic))
+        .filter(|place| place.protocol.carries(traffic))
         .collect();
     let rank = |place: &Place| {
         let family = place.protocol.family();

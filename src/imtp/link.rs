@@ -58,8 +58,3 @@ pub(super) fn answered(core: &mut Core, _now: Now, id: ConnId, message: &Message
         core.io.link_refused(id, "it does not believe that we speak for our domain".to_owned());
     }
 }
-
-impl crate::node::Io {
-    fn link_ready(&mut self, _: ConnId) {}
-    fn link_refused(&mut self, _: ConnId, _: String) {}
-}

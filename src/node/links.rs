@@ -1,73 +1,255 @@
 //! Links: our own connections to the home servers of other domains, one per domain and protocol,
 //! opened on demand, closed when idle.
 //!
+//! What is to be said to a domain goes one of two *lanes*: messages and presence may be taken by different
+//! servers of the domain, in different protocols, and fail apart from each other. A lane goes over one link
+//! at a time; SIMP's carries both lanes.
+//!
 //! ```text
-//!  Idle --request--> Resolving --places--> Dialing --connected--> Up --idle, closed--> Idle
-//!                        \------- nothing, all dead --> Waiting --time--> Resolving
+//!  lane:  Idle --request--> Resolving --places--> Trying --the link is up--> On --link closed, idle--> Idle
+//!          |  \---- a link that serves is up or being made ----^  |
+//!          |                                     \- none is left -> Waiting --time--> Idle
+//!  link:  Down --> Dialing --connected--> Greeting --taken in--> Up --idle, closed--> Down
+//!                     \                      \---- refused ----> Down: each lane that waits tries its next place
+//!                      \-- SIMP greets nobody: Up at once
 //! ```
 //!
-//! Requests wait in a bounded queue until the link is up; when it can't be had they all fail and the
+//! Requests wait in a lane's bounded queue until it has a link; when none can be had they all fail and the
 //! next ones wait for the next try, which comes after a pause that doubles up to [`PAUSE_MOST`].
+//!
+//! A request that was written to a link that is then lost has failed, and is not sent again: whether it was
+//! carried out is unknown (TOC-45, TOC-46).
+
+mod reach;
+mod report;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conns::{Conn, Role};
-use super::io::{ConnId, ControlId, DialId, Job, Output, TlsPeer};
-use super::jobs::Purpose;
-use super::{Due, Event, Io};
-use crate::admin::{AdminReply, PeerStatus};
+use super::io::{ConnId, DialId};
+use super::{Due, Event, Io, wire};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
-use crate::federation::route::{self, Dead};
-use crate::federation::{DnsError, Family, Place, Published, Traffic};
+use crate::federation::route::Dead;
+use crate::federation::{Family, Place, Protocol, Traffic};
+use crate::hub::Kind;
 use crate::hub::address::Domain;
 use crate::hub::op::{Envelope, Refusal, TxId};
 use crate::limits;
-use crate::simp::{adapter, write};
 use crate::store::record::PeerRule;
+use report::Test;
 
-/// The first pause after a link could not be had.
+/// The first pause after no link could be had.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
 pub const PAUSE_MOST: Duration = Duration::from_secs(8);
-/// One address has this long to answer before the next is tried.
-const ATTEMPT: Duration = Duration::from_secs(3);
-/// The families that links speak.
-const ORDER: &[Family] = &[Family::Simp];
 /// Peer domains remembered; one more than that has to wait until one is forgotten.
 const DOMAINS: usize = 20_000;
 
 /// What a link is doing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum State {
-    Idle,
-    Resolving,
-    Dialing { places: VecDeque<Place>, dial: DialId, place: Place, until: Tick, give_up: Tick },
-    Up(ConnId),
-    Waiting { until: Tick },
+    #[default]
+    Down,
+    Dialing {
+        dial: DialId,
+        place: Place,
+        until: Tick,
+    },
+    /// Connected; the peer has yet to greet us and to take us for who we are.
+    Greeting {
+        conn: ConnId,
+        place: Place,
+        until: Tick,
+    },
+    /// In use; whether it still is of use is looked at when `check` comes.
+    Up {
+        conn: ConnId,
+        check: Tick,
+    },
 }
 
-/// The link to one domain.
-#[derive(Debug)]
+/// A connection of ours to one domain in one protocol.
+#[derive(Debug, Default)]
 struct Link {
     state: State,
-    queue: VecDeque<(TxId, Envelope<'static>)>,
-    used: Tick,
-    failures: u32,
+    /// In use, or tried last.
     address: Option<SocketAddr>,
+    used: Tick,
+}
+
+/// How one kind of traffic gets to one domain.
+#[derive(Debug, Default)]
+enum Way {
+    #[default]
+    Idle,
+    Resolving,
+    /// Waits for this link.
+    Trying(Protocol),
+    /// Goes over this link, which is up.
+    On(Protocol),
+    /// No link could be had.
+    Waiting {
+        until: Tick,
+    },
+}
+
+/// One kind of traffic to one domain. All that the domain has yet to answer of it is in the queue, or was
+/// written to the one link that it is on.
+#[derive(Debug, Default)]
+struct Lane {
+    way: Way,
+    /// When it came, and what.
+    queue: VecDeque<(Tick, TxId, Envelope<'static>)>,
+    round: Round,
+    failures: u32,
     trouble: Option<String>,
-    tests: Vec<ControlId>,
-    steps: Vec<String>,
+}
+
+/// A search for a link.
+#[derive(Debug, Default)]
+struct Round {
+    /// The places are known.
+    asked: bool,
+    places: VecDeque<Place>,
+    failed: Vec<Place>,
+    give_up: Tick,
+    trouble: String,
+}
+
+impl Round {
+    /// The next place that was not tried in vain meanwhile, for another lane.
+    fn next_place(&mut self) -> Option<Place> {
+        while let Some(place) = self.places.pop_front() {
+            if !self.failed.contains(&place) {
+                return Some(place);
+            }
+        }
+        None
+    }
+}
+
+/// Another domain.
+#[derive(Debug, Default)]
+struct Peer {
+    links: [Link; 3],
+    lanes: [Lane; 2],
+    /// DNS was asked, for whichever lane.
+    resolving: bool,
+    used: Tick,
+    /// When its timer comes.
+    armed: Option<Tick>,
+    tests: Vec<Test>,
+}
+
+impl Peer {
+    fn link(&self, protocol: Protocol) -> &Link {
+        let [simp, imtp, pitp] = &self.links;
+        match protocol {
+            Protocol::Simp => simp,
+            Protocol::Imtp => imtp,
+            Protocol::Pitp => pitp,
+        }
+    }
+
+    fn link_mut(&mut self, protocol: Protocol) -> &mut Link {
+        let [simp, imtp, pitp] = &mut self.links;
+        match protocol {
+            Protocol::Simp => simp,
+            Protocol::Imtp => imtp,
+            Protocol::Pitp => pitp,
+        }
+    }
+
+    fn lane(&self, traffic: Traffic) -> &Lane {
+        let [messages, presence] = &self.lanes;
+        match traffic {
+            Traffic::Messages => messages,
+            Traffic::Presence => presence,
+        }
+    }
+
+    fn lane_mut(&mut self, traffic: Traffic) -> &mut Lane {
+        let [messages, presence] = &mut self.lanes;
+        match traffic {
+            Traffic::Messages => messages,
+            Traffic::Presence => presence,
+        }
+    }
+
+    /// The lanes that are on a link.
+    fn on(&self, protocol: Protocol) -> impl Iterator<Item = Traffic> + use<> {
+        let on = move |lane: &Lane| matches!(lane.way, Way::On(p) if p == protocol);
+        let which = Traffic::ALL.map(|traffic| on(self.lane(traffic)).then_some(traffic));
+        which.into_iter().flatten()
+    }
+
+    /// The lanes that wait for a link.
+    fn trying(&self, protocol: Protocol) -> impl Iterator<Item = Traffic> + use<> {
+        let waits = move |lane: &Lane| matches!(lane.way, Way::Trying(p) if p == protocol);
+        let which = Traffic::ALL.map(|traffic| waits(self.lane(traffic)).then_some(traffic));
+        which.into_iter().flatten()
+    }
+
+    /// The protocol of a link that carries this and is up, else of one that is being made; by the operator's
+    /// order.
+    fn serving(&self, order: &[Family], traffic: Traffic) -> Option<Protocol> {
+        let mut protocols = order.iter().chain(&Family::ALL).map(|family| family.protocol(traffic));
+        let up = protocols.clone().find(|p| matches!(self.link(*p).state, State::Up { .. }));
+        up.or_else(|| protocols.find(|p| !matches!(self.link(*p).state, State::Down)))
+    }
+
+    /// Which link, greeted or not, this connection is.
+    fn by_conn(&self, id: ConnId) -> Option<Protocol> {
+        Protocol::ALL.into_iter().find(|protocol| match self.link(*protocol).state {
+            State::Greeting { conn, .. } | State::Up { conn, .. } => conn == id,
+            State::Down | State::Dialing { .. } => false,
+        })
+    }
+
+    /// Has it no links, and nothing that wants one?
+    fn is_quiet(&self) -> bool {
+        self.links.iter().all(|link| matches!(link.state, State::Down))
+            && self.lanes.iter().all(|lane| matches!(lane.way, Way::Idle))
+            && self.tests.is_empty()
+    }
+
+    /// When something has to be looked at.
+    fn next(&self) -> Option<Tick> {
+        if self.is_quiet() {
+            return Some(self.used + limits::LINK_IDLE);
+        }
+        let links = self.links.iter().filter_map(|link| match link.state {
+            State::Down => None,
+            State::Dialing { until, .. } | State::Greeting { until, .. } => Some(until),
+            State::Up { check, .. } => Some(check),
+        });
+        let lanes = self.lanes.iter().filter_map(|lane| match lane.way {
+            Way::Waiting { until } => Some(until),
+            Way::Idle | Way::Resolving | Way::Trying(_) | Way::On(_) => None,
+        });
+        links.chain(lanes).min()
+    }
+}
+
+/// How long a link is kept without use.
+fn idle(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::Simp => limits::LINK_IDLE,
+        Protocol::Imtp | Protocol::Pitp => limits::LINK_IDLE_GREETED,
+    }
 }
 
 /// All links, and what is known of peers.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    links: HashMap<Arc<str>, Link>,
-    dials: HashMap<DialId, Arc<str>>,
+    peers: HashMap<Arc<str>, Peer>,
+    dials: HashMap<DialId, (Arc<str>, Protocol)>,
     next_dial: u64,
     dead: Dead,
     /// The operator's rules.
@@ -84,21 +266,35 @@ impl Links {
         }
     }
 
-    /// All that waits for this link has failed: it must not be sent after all.
-    pub fn forget_queue(&mut self, domain: &str) {
-        if let Some(link) = self.links.get_mut(domain) {
-            link.queue.clear();
+    /// All of this that waits for a link has failed: it must not be sent after all.
+    pub fn forget_queue(&mut self, domain: &str, traffic: Traffic) {
+        if let Some(peer) = self.peers.get_mut(domain) {
+            peer.lane_mut(traffic).queue.clear();
         }
     }
 
-    /// How many are up.
-    pub fn up(&self) -> usize {
-        self.links.values().filter(|link| matches!(link.state, State::Up(_))).count()
+    /// How many links of a protocol are up.
+    pub fn up(&self, protocol: Protocol) -> usize {
+        let up = |peer: &&Peer| matches!(peer.link(protocol).state, State::Up { .. });
+        self.peers.values().filter(up).count()
+    }
+
+    fn get(&mut self, now: Now, domain: &str) -> Option<(Arc<str>, &mut Peer)> {
+        if !self.peers.contains_key(domain) {
+            if self.peers.len() >= DOMAINS {
+                return None;
+            }
+            self.peers.insert(domain.into(), Peer::default());
+        }
+        let name = Arc::clone(self.peers.get_key_value(domain)?.0);
+        let peer = self.peers.get_mut(domain)?;
+        peer.used = now.tick;
+        Some((name, peer))
     }
 }
 
 impl Io {
-    /// Hands a request to a peer's server, or has it wait for the link.
+    /// Hands a request to a peer's server, or has it wait for a link.
     pub(super) fn forward_to(
         &mut self,
         domain: &str,
@@ -108,253 +304,139 @@ impl Io {
         if !self.links.admits(domain, &self.config.federation) {
             return Err(Refusal::Communications);
         }
-        adapter::can_say(envelope)?;
-        let now = self.now;
-        if !self.links.links.contains_key(domain) {
-            if self.links.links.len() >= DOMAINS {
-                return Err(Refusal::Resources);
-            }
-            self.links.links.insert(domain.into(), Link::new(now));
-        }
-        let Some(link) = self.links.links.get_mut(domain) else { return Err(Refusal::Resources) };
-        link.used = now.tick;
-        if let State::Up(conn) = link.state {
-            let written =
-                self.conns.write(now, conn, &mut self.outputs, |out| adapter::request(out, tx, envelope));
-            if written.is_err() {
+        let (now, traffic) = (self.now, Kind::from(&envelope.request).traffic());
+        if let Some(peer) = self.links.peers.get_mut(domain)
+            && let Way::On(protocol) = peer.lane(traffic).way
+            && let State::Up { conn, .. } = peer.link(protocol).state
+        {
+            wire::can_say(protocol, envelope)?;
+            peer.used = now.tick;
+            peer.link_mut(protocol).used = now.tick;
+            let config = &self.config;
+            let say = |out: &mut Vec<u8>| wire::say(protocol, out, tx, envelope, config, false);
+            if self.conns.write(now, conn, &mut self.outputs, say).is_err() {
                 self.events.push_back(Event::Cut(conn));
                 return Err(Refusal::Communications);
             }
             return Ok(());
         }
-        if link.queue.len() >= limits::QUEUED_PER_LINK {
+        let mut sayable = Err(Refusal::Unsupported);
+        for family in Family::ALL {
+            sayable = sayable.or_else(|_| wire::can_say(family.protocol(traffic), envelope));
+        }
+        sayable?;
+        let Some((domain, peer)) = self.links.get(now, domain) else { return Err(Refusal::Resources) };
+        let lane = peer.lane_mut(traffic);
+        if lane.queue.len() >= limits::QUEUED_PER_LINK {
             return Err(Refusal::Resources);
         }
-        link.queue.push_back((tx, envelope.clone().into_owned()));
-        if matches!(link.state, State::Idle) {
-            self.seek(domain);
+        lane.queue.push_back((now.tick, tx, envelope.clone().into_owned()));
+        if matches!(lane.way, Way::Idle) {
+            self.start(&domain, traffic);
         }
+        self.arm_peer(&domain);
         Ok(())
     }
 
-    /// Starts looking for the peer's server.
-    fn seek(&mut self, domain: &str) {
-        let Some((name, link)) = self.links.links.get_key_value(domain) else { return };
-        let (name, testing) = (Arc::clone(name), !link.tests.is_empty());
-        let mut by_hand = route::by_hand(&self.config.peers, domain, ORDER, Traffic::Messages);
-        by_hand.retain(|place| ORDER.contains(&place.protocol.family()));
-        if by_hand.is_empty() {
-            let Ok(asked) = Domain::parse(domain) else { return };
-            if let Some(link) = self.links.links.get_mut(domain) {
-                link.state = State::Resolving;
-                link.note(testing, || format!("asking DNS about {domain}"));
-            }
-            let job = self.jobs.open(Purpose::Resolve(name));
-            self.outputs.push_back(Output::Job { job, work: Job::Resolve(asked) });
-        } else {
-            self.try_places(&name, by_hand);
+    /// Sets the timer of a domain, if none comes earlier.
+    fn arm_peer(&mut self, domain: &Arc<str>) {
+        let Some(peer) = self.links.peers.get_mut(domain) else { return };
+        if let Some(at) = peer.next()
+            && peer.armed.is_none_or(|armed| at < armed)
+        {
+            peer.armed = Some(at);
+            self.timers.arm(at, Due::Link(Arc::clone(domain)));
         }
     }
 
-    /// DNS has answered.
-    pub(super) fn resolved(&mut self, domain: &Arc<str>, answer: Result<Published, DnsError>) {
-        let places = match answer {
-            Ok(published) => {
-                let (dead, random) = (&self.links.dead, &mut self.random);
-                route::published(self.now, &published, ORDER, Traffic::Messages, dead, random)
-            }
-            Err(DnsError::Nothing) => {
-                return self.link_failed(domain, format!("DNS knows no server of {domain}"));
-            }
-            Err(DnsError::Failed) => {
-                return self.link_failed(domain, format!("DNS did not answer about {domain}"));
-            }
-        };
-        if places.is_empty() {
-            return self.link_failed(domain, format!("DNS names no address for the servers of {domain}"));
+    /// A link's connection is gone. One that was still being greeted has refused us; of one that was up,
+    /// what it has not answered has failed. Without any that is no failure.
+    pub(super) fn link_closed(&mut self, domain: &Arc<str>, id: ConnId) {
+        let Some(peer) = self.links.peers.get_mut(domain) else { return };
+        let Some(protocol) = peer.by_conn(id) else { return };
+        if let State::Greeting { place, .. } = peer.link(protocol).state {
+            return self.attempt_failed(domain, place, "closed before it took us in".to_owned());
         }
-        self.try_places(domain, places);
-    }
-
-    fn try_places(&mut self, domain: &Arc<str>, places: Vec<Place>) {
-        let give_up = self.now.tick + limits::DIAL;
-        self.dial(domain, places.into(), give_up, "no place to try".to_owned());
-    }
-
-    fn dial(&mut self, domain: &Arc<str>, mut places: VecDeque<Place>, give_up: Tick, trouble: String) {
-        let Some(place) = places.pop_front().filter(|_| self.now.tick < give_up) else {
-            return self.link_failed(domain, trouble);
-        };
-        let Ok(name) = Domain::parse(domain) else { return };
-        let dial = DialId(self.links.next_dial);
-        self.links.next_dial += 1;
-        self.links.dials.insert(dial, Arc::clone(domain));
-        let until = (self.now.tick + ATTEMPT).min(give_up);
-        self.timers.arm(until, Due::Link(Arc::clone(domain)));
-        if let Some(link) = self.links.links.get_mut(domain) {
-            let testing = !link.tests.is_empty();
-            let tls = if place.tls { " on TLS" } else { "" };
-            link.note(testing, || format!("connecting to {}{tls}", place.address));
-            link.address = Some(place.address);
-            link.state = State::Dialing { places, dial, place, until, give_up };
+        peer.link_mut(protocol).state = State::Down;
+        for traffic in peer.on(protocol) {
+            peer.lane_mut(traffic).way = Way::Idle;
+            self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic));
         }
-        self.outputs.push_back(Output::Dial { dial, place, domain: name });
+        self.arm_peer(domain);
     }
 
-    /// A dial came to nothing: the next place is tried.
-    pub(super) fn dial_failed(&mut self, dial: DialId, why: String) {
-        let Some(domain) = self.links.dials.remove(&dial) else { return };
-        let Some(link) = self.links.links.get_mut(&domain) else { return };
-        let State::Dialing { places, dial: current, place, give_up, .. } = &mut link.state else { return };
-        if *current != dial {
+    /// The domain's timer: an attempt that takes too long, a pause that is over, a link without use. `load`
+    /// tells how many requests of a kind are on their way there, and how many in a row got no answer.
+    pub(super) fn link_due(&mut self, domain: &Arc<str>, load: impl Fn(Traffic) -> (usize, u8)) {
+        let now = self.now;
+        let Some(peer) = self.links.peers.get_mut(domain) else { return };
+        if peer.armed.is_none_or(|armed| armed > now.tick) {
             return;
         }
-        let (places, place, give_up) = (std::mem::take(places), *place, *give_up);
-        let trouble = format!("{}: {why}", place.address);
-        let testing = !link.tests.is_empty();
-        link.note(testing, || trouble.clone());
-        self.links.dead.insert(self.now, place.address);
-        self.dial(&domain, places, give_up, trouble);
-    }
-
-    /// A dial succeeded: the link is up, and what has waited goes out.
-    pub(super) fn connected(&mut self, dial: DialId, id: ConnId) {
-        let now = self.now;
-        let domain = self.links.dials.remove(&dial);
-        let link = domain.as_ref().and_then(|domain| self.links.links.get_mut(domain));
-        let (Some(domain), Some(link)) = (&domain, link) else {
-            return self.outputs.push_back(Output::Close { conn: id, flush: false });
-        };
-        let State::Dialing { dial: current, place, .. } = link.state else {
-            return self.outputs.push_back(Output::Close { conn: id, flush: false });
-        };
-        if current != dial {
-            return self.outputs.push_back(Output::Close { conn: id, flush: false });
-        }
-        self.links.dead.remove(place.address);
-        link.state = State::Up(id);
-        link.failures = 0;
-        link.trouble = None;
-        link.used = now.tick;
-        let queue = std::mem::take(&mut link.queue);
-        let local = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
-        let mut conn =
-            Conn::new(now, place.address, local, u16::MAX, Role::Link(Arc::clone(domain)), place.protocol);
-        let alpn = place.protocol.into();
-        conn.tls = place.tls.then(|| Box::new(TlsPeer { alpn, names: Vec::new(), end_point: None }));
-        self.conns.insert(id, conn);
-        let written = self.conns.write(now, id, &mut self.outputs, |out| {
-            out.extend_from_slice(write::HEADER);
-            for (tx, envelope) in &queue {
-                adapter::request(out, *tx, envelope);
+        peer.armed = None;
+        for protocol in Protocol::ALL {
+            let Some(peer) = self.links.peers.get(domain) else { return };
+            match peer.link(protocol).state {
+                State::Dialing { dial, until, .. } if until <= now.tick => {
+                    self.dial_failed(dial, "no answer in time".to_owned());
+                }
+                State::Greeting { conn, until, .. } if until <= now.tick => {
+                    self.link_refused(conn, "no greeting in time".to_owned());
+                }
+                State::Up { conn, check } if check <= now.tick => {
+                    self.check(domain, protocol, conn, &load);
+                }
+                State::Down | State::Dialing { .. } | State::Greeting { .. } | State::Up { .. } => {}
             }
-        });
-        if written.is_err() {
-            self.events.push_back(Event::Cut(id));
         }
-        self.timers.arm(now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
-        self.tests_done(domain, true, format!("connected to {}", place.address));
-    }
-
-    /// The link's connection is gone.
-    pub(super) fn link_closed(&mut self, domain: &Arc<str>, id: ConnId) {
-        let Some(link) = self.links.links.get_mut(domain) else { return };
-        if matches!(link.state, State::Up(conn) if conn == id) {
-            link.state = State::Idle;
-            self.timers.arm(self.now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
-            self.events.push_back(Event::LinkFailed(Arc::clone(domain)));
-        }
-    }
-
-    fn link_failed(&mut self, domain: &Arc<str>, trouble: String) {
-        let now = self.now;
-        let Some(link) = self.links.links.get_mut(domain) else { return };
-        log::info!("no link to {domain}: {trouble}");
-        let pause = PAUSE * (1 << link.failures.min(10));
-        let until = now.tick + pause.min(PAUSE_MOST);
-        link.failures = link.failures.saturating_add(1);
-        link.state = State::Waiting { until };
-        link.trouble = Some(trouble.clone());
-        link.queue.clear();
-        self.timers.arm(until, Due::Link(Arc::clone(domain)));
-        self.events.push_back(Event::LinkFailed(Arc::clone(domain)));
-        self.tests_done(domain, false, trouble);
-    }
-
-    /// The link's timer: a dial that takes too long, a pause that is over, a link without use.
-    /// `waiting` requests are on their way there, of which `unanswered` in a row got no answer.
-    pub(super) fn link_due(&mut self, domain: &Arc<str>, waiting: usize, unanswered: u8) {
-        let now = self.now;
-        let Some(link) = self.links.links.get_mut(domain) else { return };
-        match &mut link.state {
-            State::Dialing { dial, until, .. } if *until <= now.tick => {
-                let dial = *dial;
-                self.dial_failed(dial, "no answer in time".to_owned());
-            }
-            State::Waiting { until } if *until <= now.tick => {
-                link.state = State::Idle;
-                if link.queue.is_empty() {
-                    self.timers.arm(now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
-                } else {
-                    self.seek(domain);
+        for traffic in Traffic::ALL {
+            let Some(peer) = self.links.peers.get_mut(domain) else { return };
+            let lane = peer.lane_mut(traffic);
+            if matches!(lane.way, Way::Waiting { until } if until <= now.tick) {
+                lane.way = Way::Idle;
+                if !lane.queue.is_empty() {
+                    self.start(domain, traffic);
                 }
             }
-            State::Up(id) => {
-                let id = *id;
-                if unanswered >= limits::UNANSWERED {
-                    log::info!("{domain} does not answer: its link is closed");
-                    self.events.push_back(Event::Cut(id));
-                } else if waiting == 0 && now.tick.since(link.used) >= limits::LINK_IDLE {
-                    link.state = State::Idle;
-                    self.timers.arm(now.tick + limits::LINK_IDLE, Due::Link(Arc::clone(domain)));
-                    self.end(id);
-                } else {
-                    let again = (link.used + limits::LINK_IDLE).max(now.tick + limits::ANSWER_REMOTE);
-                    self.timers.arm(again, Due::Link(Arc::clone(domain)));
-                }
-            }
-            State::Idle if now.tick.since(link.used) >= limits::LINK_IDLE && link.tests.is_empty() => {
-                self.links.links.remove(domain);
-            }
-            State::Idle | State::Resolving | State::Dialing { .. } | State::Waiting { .. } => {}
         }
+        let forgotten = |peer: &Peer| peer.is_quiet() && now.tick.since(peer.used) >= limits::LINK_IDLE;
+        if self.links.peers.get(domain).is_some_and(forgotten) {
+            self.links.peers.remove(domain);
+        }
+        self.arm_peer(domain);
     }
 
-    /// `hearth peer test`: says how it went when the link is up or has failed.
-    pub(super) fn test_peer(&mut self, id: ControlId, domain: &Domain) {
-        let name: Arc<str> = domain.as_str().into();
-        if !self.links.admits(domain.as_str(), &self.config.federation) {
-            let steps = vec![format!("{domain} is denied by the rules about peers")];
-            let reply = AdminReply::PeerTest { reached: false, steps };
-            return self.outputs.push_back(Output::Control { id, reply });
-        }
+    /// Is a link that is up still of use?
+    fn check(
+        &mut self,
+        domain: &Arc<str>,
+        protocol: Protocol,
+        conn: ConnId,
+        load: impl Fn(Traffic) -> (usize, u8),
+    ) {
         let now = self.now;
-        let link = self.links.links.entry(Arc::clone(&name)).or_insert_with(|| Link::new(now));
-        link.used = now.tick;
-        if matches!(link.state, State::Up(_)) {
-            let at = link.address.map_or_else(String::new, |address| format!(" to {address}"));
-            let reply = AdminReply::PeerTest { reached: true, steps: vec![format!("a link{at} is up")] };
-            return self.outputs.push_back(Output::Control { id, reply });
+        let Some(peer) = self.links.peers.get_mut(domain) else { return };
+        let loads = || peer.on(protocol).map(&load);
+        let waiting: usize = loads().map(|(waiting, _)| waiting).sum();
+        let unanswered = loads().map(|(_, unanswered)| unanswered).max().unwrap_or(0);
+        let last = peer.link(protocol).used;
+        if waiting == 0 && now.tick.since(last) >= idle(protocol) {
+            for traffic in peer.on(protocol) {
+                peer.lane_mut(traffic).way = Way::Idle;
+            }
+            peer.link_mut(protocol).state = State::Down;
+            return self.end(conn);
         }
-        link.tests.push(id);
-        if matches!(link.state, State::Idle | State::Waiting { .. }) {
-            self.seek(&name);
-        }
-    }
-
-    fn tests_done(&mut self, domain: &Arc<str>, reached: bool, last: String) {
-        let Some(link) = self.links.links.get_mut(domain) else { return };
-        let mut steps = std::mem::take(&mut link.steps);
-        if steps.last() != Some(&last) {
-            steps.push(last);
-        }
-        for id in std::mem::take(&mut link.tests) {
-            let reply = AdminReply::PeerTest { reached, steps: steps.clone() };
-            self.outputs.push_back(Output::Control { id, reply });
+        let check = (last + idle(protocol)).min(now.tick + limits::LINK_IDLE);
+        let check = check.max(now.tick + limits::ANSWER_REMOTE);
+        peer.link_mut(protocol).state = State::Up { conn, check };
+        if unanswered >= limits::UNANSWERED {
+            log::info!("{domain} does not answer: its {} link is closed", protocol.name());
+            self.events.push_back(Event::Cut(conn));
         }
     }
 
-    /// The operator's rule about a peer has changed: a link that is no longer wanted ends.
+    /// The operator's rule about a peer has changed: links that are no longer wanted end.
     pub(super) fn rule_changed(&mut self, domain: &str, rule: Option<PeerRule>) {
         let Ok(domain) = Domain::parse(domain) else { return };
         match rule {
@@ -364,61 +446,21 @@ impl Io {
         if self.links.admits(domain.as_str(), &self.config.federation) {
             return;
         }
-        let Some((name, _)) = self.links.links.get_key_value(domain.as_str()) else { return };
+        let Some((name, _)) = self.links.peers.get_key_value(domain.as_str()) else { return };
         let name = Arc::clone(name);
-        self.tests_done(&name, false, format!("{name} is denied by the rules about peers"));
-        if let Some(link) = self.links.links.remove(&name)
-            && let State::Up(id) = link.state
-        {
-            self.end(id);
+        let denied = format!("{name} is denied by the rules about peers");
+        for traffic in Traffic::ALL {
+            self.tested(&name, traffic, false, denied.clone());
+            // What was on its way there, or waited to be, has failed.
+            self.events.push_back(Event::LinkFailed(Arc::clone(&name), traffic));
         }
-        // What was on its way there, or waited to be, has failed.
-        self.events.push_back(Event::LinkFailed(name));
-    }
-
-    /// The links, for the operator; `load` tells what waits for a domain.
-    pub(super) fn peers(&self, load: impl Fn(&str) -> usize) -> Vec<PeerStatus> {
-        let mut peers: Vec<_> = self
-            .links
-            .links
-            .iter()
-            .map(|(domain, link)| PeerStatus {
-                domain: domain.to_string(),
-                state: match link.state {
-                    State::Idle => "idle",
-                    State::Resolving => "resolving",
-                    State::Dialing { .. } => "connecting",
-                    State::Up(_) => "up",
-                    State::Waiting { .. } => "waiting",
-                }
-                .to_owned(),
-                address: link.address.map(|address| address.to_string()),
-                waiting: load(domain),
-                trouble: link.trouble.clone(),
-            })
-            .collect();
-        peers.sort_by(|a, b| a.domain.cmp(&b.domain));
-        peers
-    }
-}
-
-impl Link {
-    fn new(now: Now) -> Link {
-        Link {
-            state: State::Idle,
-            queue: VecDeque::new(),
-            used: now.tick,
-            failures: 0,
-            address: None,
-            trouble: None,
-            tests: Vec::new(),
-            steps: Vec::new(),
-        }
-    }
-
-    fn note(&mut self, testing: bool, step: impl FnOnce() -> String) {
-        if testing {
-            self.steps.push(step());
+        let Some(peer) = self.links.peers.remove(&name) else { return };
+        for link in peer.links {
+            match link.state {
+                State::Up { conn, .. } => self.end(conn),
+                State::Greeting { conn, .. } => self.close_conn(conn, false),
+                State::Down | State::Dialing { .. } => {}
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ mod protocols;
 mod trust;
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
@@ -24,8 +24,8 @@ use crate::clock::{Now, Tick};
 use crate::config::{Config, Listen, ListenProtocol, Routing};
 use crate::federation::{Protocol, Traffic};
 use crate::hub::address::Domain;
-use crate::hub::op::Refusal;
-use crate::hub::{AccountKey, Hub};
+use crate::hub::op::{Answer, Refusal, Reply, TxId};
+use crate::hub::{AccountKey, Hub, Leg};
 use crate::limits;
 use crate::simp::login::Desk;
 use crate::simp::object::Scratch;
@@ -117,8 +117,10 @@ pub(crate) enum Event {
     Resume(ConnId),
     /// A connection whose peer has ended his stream has its last answer.
     Finish(ConnId),
-    /// The link to a domain is gone.
-    LinkFailed(Arc<str>),
+    /// The link that this traffic to a domain went over is gone, or none can be had.
+    LinkFailed(Arc<str>, Traffic),
+    /// What was to be asked of a domain can't be said in the protocol of its link.
+    Unsaid(Arc<str>, TxId, Refusal),
 }
 
 impl Node {
@@ -213,8 +215,7 @@ impl Node {
             match due {
                 Due::Conn(id) => protocols::due(core, now, id),
                 Due::Link(domain) => {
-                    let (waiting, unanswered) = core.hub.remote_load(&domain, Traffic::Messages);
-                    core.io.link_due(&domain, waiting, unanswered);
+                    core.io.link_due(&domain, |traffic| core.hub.remote_load(&domain, traffic));
                 }
             }
         }
@@ -268,7 +269,7 @@ impl Node {
             AdminRequest::Change(change) => return core.hub.admin(id, change),
             AdminRequest::Status => AdminReply::Status(Box::new(self.status(now))),
             AdminRequest::Peers => {
-                AdminReply::Peers(core.io.peers(|domain| core.hub.remote_load(domain, Traffic::Messages).0))
+                AdminReply::Peers(core.io.peers(|domain, traffic| core.hub.remote_load(domain, traffic).0))
             }
             AdminRequest::PeerTest { domain } => match Domain::parse(&domain) {
                 Ok(domain) if core.hub.domains().contains(domain.as_str()) => {
@@ -285,6 +286,8 @@ impl Node {
         let core = &self.core;
         let (users_online, endpoints, accounts_in_memory, requests_waiting) = core.hub.sizes();
         let counters = core.hub.counters;
+        let up = |protocol: Protocol| (protocol.name().to_owned(), core.io.links.up(protocol));
+        let links: BTreeMap<_, _> = Protocol::ALL.into_iter().map(up).collect();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: now.tick.since(self.started).as_secs(),
@@ -292,7 +295,8 @@ impl Node {
             users_online,
             endpoints,
             connections: core.io.conns.len(),
-            links: core.io.links.up(),
+            links: links.values().sum(),
+            links_by_protocol: links,
             accounts_in_memory,
             requests_waiting,
             messages: counters.messages,
@@ -354,12 +358,14 @@ impl Core {
                 Event::Cut(id) => self.cut(now, id),
                 Event::Resume(id) => intake::resume(self, now, id),
                 Event::Finish(id) => self.io.end(id),
-                Event::LinkFailed(domain) => {
-                    self.io.links.forget_queue(&domain);
-                    for traffic in [Traffic::Messages, Traffic::Presence] {
-                        let refusal = Refusal::Communications;
-                        self.hub.remote_failed(now, &domain, traffic, refusal, &mut self.io);
-                    }
+                Event::LinkFailed(domain, traffic) => {
+                    self.io.links.forget_queue(&domain, traffic);
+                    let refusal = Refusal::Communications;
+                    self.hub.remote_failed(now, &domain, traffic, refusal, &mut self.io);
+                }
+                Event::Unsaid(domain, tx, refusal) => {
+                    let reply = Reply::ours(Answer::refused(refusal));
+                    self.hub.answered(now, Leg::Remote(&domain), tx, reply, &mut self.io);
                 }
             }
         }

@@ -135,3 +135,40 @@ fn a_peer_set_by_hand_goes_before_dns() {
         assert_eq!(two.message(), "okay");
     }
 }
+
+// IMTP-6.3-1, design 7: what one protocol's servers don't take goes to another's
+#[test]
+fn behind_dead_servers_of_one_protocol_stand_those_of_another() {
+    for seed in seeds(6) {
+        let mut two = two(seed, |world, _, b| {
+            let alive = world.hosts[b.0].ip();
+            let targets = vec![
+                target(Service::ImServers, 0, 4687, &[dead(1), dead(2)]),
+                target(Service::PresenceServers, 0, 7487, &[dead(3)]),
+                target(Service::Simp, 0, ROUTING, &[alive]),
+            ];
+            world.dns.set("b.test", Ok(Published { targets, ..Published::default() }));
+        });
+        assert_eq!(two.message(), "okay", "seed {seed}");
+        let inquiry = [("action", "fetch"), ("to", "bob@b.test"), ("from", "alice@a.test")];
+        let id = two.world.request(two.alice, &inquiry);
+        assert!(two.world.reply(two.alice, &id).is_some());
+        let links = two.world.status(HostId(0)).links_by_protocol;
+        assert_eq!(links.into_iter().filter(|(_, up)| *up > 0).collect::<Vec<_>>(), [("simp".to_owned(), 1)]);
+    }
+}
+
+// TOC-6
+#[test]
+fn a_domain_that_leads_to_ourselves_is_not_connected_to() {
+    for seed in seeds(3) {
+        let mut two = two(seed, |world, a, _| {
+            let own = world.hosts[a.0].ip();
+            let targets = vec![target(Service::Simp, 0, ROUTING, &[own])];
+            world.dns.set("b.test", Ok(Published { targets, addresses: vec![own], ..Published::default() }));
+        });
+        let before = two.world.hosts[0].connections();
+        assert_eq!(two.message(), "error", "seed {seed}");
+        assert_eq!(two.world.hosts[0].connections(), before);
+    }
+}
