@@ -204,7 +204,7 @@ fn a_sender_without_a_configuration_finds_his_server_by_dns() {
 #[test]
 fn the_demonstration_goes_as_it_should() {
     let said = crate::house::hearth_in(Path::new("/"), &["demo", "--once"], "").ok();
-    for part in ["okay: read", "presence: online, \"at lunch\"", "error: recipient is not available"] {
+    for part in ["okay: read", "presence: online, \"at lunch\"", "error: the recipient is not available"] {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert!(said.contains("notifier@a.test   --> alice@a.test"), "{said}");
