@@ -371,6 +371,7 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     let ip = conn.peer.ip();
     if let Some(session) = conn.session() {
         session.user.clone_from(&exchange.address);
+        session.by_password = exchange.last.is_empty();
     }
     core.guard.proved(ip);
     if let Some(address) = &exchange.address {
@@ -404,6 +405,13 @@ fn complete(core: &mut Core, now: Now, id: ConnId, exchange: &Exchange) {
 fn external(core: &mut Core, now: Now, id: ConnId, mut exchange: Exchange, domain: Domain) {
     let ours = core.hub.domains().contains(domain.as_str());
     if ours || !core.io.links.admits(domain.as_str(), &core.io.config.federation) {
+        return fail(core, now, id, exchange);
+    }
+    // A certificate of somebody else's says enough, wherever it comes from.
+    let tls = core.io.conns.get(id).and_then(|conn| conn.tls.as_ref());
+    let somebody_else =
+        tls.is_some_and(|tls| !tls.names.is_empty() && !tls.names.iter().any(|n| n == domain.as_str()));
+    if somebody_else {
         return fail(core, now, id, exchange);
     }
     match core.io.vouches(id, &domain) {

@@ -18,7 +18,7 @@ use super::method::{Method, Side};
 use super::url::{Subscription, Url};
 use super::write::{self, Relayed};
 use crate::clock::Now;
-use crate::hub::address::Address;
+use crate::hub::address::{Address, Domain};
 use crate::hub::op::{
     self, EndpointId, Envelope, Lease, NOTIFIER, Native, Notice, Origin, Refusal, Report, Request, Trail,
 };
@@ -320,14 +320,16 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     let visited = send.visited.unwrap_or_default();
     let ours = core.hub.domains();
     let to = locate(&core.hub, send.inbox);
+    let foreign = !ours.contains(from.domain());
+    // The domain that would stand for us (TOC-66).
     let here = match &to {
-        Some(to) if !ours.contains(from.domain()) => to.domain(),
-        _ => from.domain(),
+        _ if !foreign => Some(from.domain()),
+        Some(to) if ours.contains(to.domain()) => Some(to.domain()),
+        _ => ours.default_domain().map(Domain::as_str),
     };
-    if visited.has(here) || visited.domains().count() > VISITED {
+    if here.is_some_and(|here| visited.has(here)) || visited.domains().count() > VISITED {
         return asking.refuse(core, ErrorType::Loop, "it has been here before");
     }
-    let foreign = !ours.contains(from.domain());
     let Some(to) = to.filter(|to| !foreign || ours.contains(to.domain())) else {
         let why = if foreign { "no relaying" } else { "there is nobody of that name" };
         return asking.refuse(core, ErrorType::TargetNotFound, why);

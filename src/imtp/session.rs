@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub framer: Framer,
     /// The mechanisms offered: a bit for each of [`Mechanism::ALL`]. They never change (TOC-18).
     pub offered: u8,
+    /// It was authenticated by a password in clear.
+    pub by_password: bool,
     /// Authentications of this connection that have failed.
     pub failures: u8,
     /// Answers to nothing that was asked.
@@ -72,6 +74,7 @@ impl Session {
             protocol,
             framer: Framer::new(),
             offered: 0,
+            by_password: false,
             failures: 0,
             strays: 0,
             greeting: Greeting::default(),

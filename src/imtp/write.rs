@@ -177,6 +177,12 @@ impl<'o> Head<'o> {
     }
 
     fn text(self, header: Header, value: &str) -> Head<'o> {
+        if value.is_empty() {
+            // No space before the end of a line.
+            self.0.extend_from_slice(header.as_str().as_bytes());
+            self.0.extend_from_slice(b":\r\n");
+            return self;
+        }
         self.with(header, |out| text(out, value))
     }
 

@@ -227,9 +227,14 @@ impl Conn {
     /// How sure it is that what is said on it is said by who it belongs to (TOC-27).
     pub fn strength(&self) -> Strength {
         match (&self.tls, &self.role) {
+            // Nobody has said who he is.
+            (_, Role::Fresh) => Strength::None,
             // Vouched for by DNS alone.
-            (Some(tls), Role::Routing(_)) if tls.names.is_empty() => Strength::Medium,
+            (Some(tls), Role::Routing(_) | Role::Server(_)) if tls.names.is_empty() => Strength::Medium,
             (Some(_), _) => Strength::Strong,
+            (None, Role::Client(_)) if self.wire.session_ref().is_some_and(|s| s.by_password) => {
+                Strength::Weak
+            }
             (None, _) => Strength::Medium,
         }
     }
