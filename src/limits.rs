@@ -68,8 +68,8 @@ pub const START_LINE: usize = 1024;
 pub const HEADER_VALUE: usize = 8 * 1024;
 /// All headers, from the start line's end to the empty line.
 pub const HEADERS: usize = 32 * 1024;
-/// The same, and any payload but an `auth`'s, of a peer that has not shown who it is.
-pub const HEADERS_UNPROVEN: usize = 4 * 1024;
+/// Any payload but an `auth`'s, of a peer that has not shown who it is.
+pub const PAYLOAD_UNPROVEN: usize = 4 * 1024;
 /// How many of them.
 pub const HEADER_COUNT: usize = 128;
 /// The payload of an `auth`.

@@ -10,13 +10,17 @@ use super::account::{Account, AccountKey};
 use super::address::Address;
 use super::delivery::Holders;
 use super::op::{
-    Answer, EndpointId, Envelope, Handle, Lease, Notice, Origin, Presence, Refusal, Reply, Report, Request,
+    Answer, EndpointId, Envelope, Handle, Lease, Native, Notice, Origin, Presence, Refusal, Reply, Report,
+    Request, Trail,
 };
 use super::subscription::{Holder, Watching, WatchingState, mark_of_presence};
 use super::{Errand, Hub, Kind, Outlet, Then};
 use crate::clock::Now;
 use crate::limits;
 use crate::store::record::{Outbound, Write};
+
+/// How a client has asked: in its family's own form, and over what way.
+type Way<'a> = (Option<Native<'a>>, Trail<'a>);
 
 /// Between two tries to reach the server of a contact: doubled each time, up to 16 times.
 const RETRY: Duration = Duration::from_secs(60);
@@ -30,6 +34,7 @@ impl Hub {
         (handle, tag): (Handle, CompactString),
         id: EndpointId,
         presentity: Address,
+        way: Way<'_>,
         out: &mut impl Outlet,
     ) {
         let refused = |refusal, out: &mut dyn FnMut(Reply<'_>)| out(Reply::ours(Answer::refused(refusal)));
@@ -59,7 +64,7 @@ impl Hub {
             }
             None => return refused(Refusal::QuotaExceeded, &mut answer),
         }
-        self.ask(now, key, holder, presentity, 0, out);
+        self.ask_by(now, key, holder, presentity, 0, way, out);
     }
 
     /// An endpoint wants no more of somebody it watches (PITP-15.15-2).
@@ -69,6 +74,7 @@ impl Hub {
         (handle, tag): (Handle, CompactString),
         id: EndpointId,
         presentity: Address,
+        (native, trail): Way<'_>,
         out: &mut impl Outlet,
     ) {
         let Some(key) = self.endpoints.get(id.0 as usize).map(|endpoint| endpoint.account) else { return };
@@ -82,7 +88,7 @@ impl Hub {
         overtaken(watching.waiting, &presentity, out);
         let request = Request::Unsubscribe { token: watching.token.into() };
         let origin = Origin::Peer { handle, tag };
-        self.request(now, origin, Envelope::ours(from, presentity, request), out);
+        self.request(now, origin, Envelope { to: presentity, from, request, native, trail }, out);
     }
 
     /// An endpoint is gone, and with it all that it watches (PITP-15.11-5).
@@ -129,6 +135,21 @@ impl Hub {
         tries: u8,
         out: &mut impl Outlet,
     ) {
+        self.ask_by(now, key, holder, presentity, tries, (None, Trail::OURS), out);
+    }
+
+    /// The same, for somebody who has said it in his own way.
+    #[allow(clippy::too_many_arguments)] // who asks for what, and how
+    fn ask_by(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        holder: Holder,
+        presentity: Address,
+        tries: u8,
+        (native, trail): Way<'_>,
+        out: &mut impl Outlet,
+    ) {
         let here = self.domains.contains(presentity.domain());
         let (lease, name) = match holder {
             Holder::Endpoint(id) => (Lease::Open, self.token_of(id)),
@@ -142,7 +163,7 @@ impl Hub {
         watching.state = WatchingState::Asking { tries };
         let origin = Origin::Hub(Errand::Watch { key, holder });
         let request = Request::Subscribe { lease, name };
-        self.request(now, origin, Envelope::ours(from, presentity, request), out);
+        self.request(now, origin, Envelope { to: presentity, from, request, native, trail }, out);
     }
 
     /// The server of somebody who is watched for a contact list or an endpoint has answered.

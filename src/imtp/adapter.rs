@@ -137,7 +137,9 @@ pub fn can_say(protocol: Protocol, envelope: &Envelope<'_>) -> Result<(), Refusa
 /// connection is called (PITP-11.7-6).
 pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, here: &str, to_client: bool) {
     let strength = astrength(envelope.trail.strength);
-    let relayed = Relayed { astrength: Some(strength), ..Relayed::default() };
+    let extras = envelope.native.as_ref().filter(|native| native.family == FAMILY);
+    let extras = extras.map_or(&[][..], |native| &native.octets);
+    let relayed = Relayed { astrength: Some(strength), extras, visited: None };
     match &envelope.request {
         Request::Message(message) => send(out, tx, envelope, message, here),
         Request::Fetch => {
@@ -160,11 +162,11 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, here: &str,
                 subscription: watch.subscription,
                 document: payload(document.as_deref(), &text),
             };
-            write::command(out, tx.0, &Command::ChangeNotify(notify), &onward(envelope, strength));
+            write::command(out, tx.0, &Command::ChangeNotify(notify), &onward(envelope, relayed));
         }
         Request::End(notice) => {
             let watch = watch(&envelope.to, id_of(notice, to_client), &notice.report.presentity);
-            write::command(out, tx.0, &Command::TerminateNotify(watch), &onward(envelope, strength));
+            write::command(out, tx.0, &Command::TerminateNotify(watch), &onward(envelope, relayed));
         }
         Request::Inquire => {}
     }
@@ -183,14 +185,8 @@ fn watch<'a>(watcher: &'a Address, id: Option<&'a str>, presentity: &'a Address)
 }
 
 /// What we tell by ourselves has no strength yet; what we pass on has.
-fn onward<'e>(envelope: &'e Envelope<'_>, astrength: Astrength) -> Relayed<'e> {
-    match &envelope.native {
-        Some(native) if native.family == FAMILY => {
-            Relayed { astrength: Some(astrength), extras: &native.octets, visited: None }
-        }
-        Some(_) => Relayed { astrength: Some(astrength), ..Relayed::default() },
-        None => Relayed::default(),
-    }
+fn onward<'e>(envelope: &Envelope<'_>, relayed: Relayed<'e>) -> Relayed<'e> {
+    if envelope.native.is_some() { relayed } else { Relayed::default() }
 }
 
 fn send(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, message: &op::Message<'_>, here: &str) {

@@ -31,9 +31,9 @@ use crate::clock::Now;
 use crate::hub::Leg;
 use crate::hub::op::{By, Reply, TxId};
 use crate::limits;
-use crate::node::intake::peer_ended;
+use crate::node::intake::{pause, peer_ended};
 use crate::node::io::ConnId;
-use crate::node::{Core, Role, Wire};
+use crate::node::{Conn, Core, Role, Wire};
 
 /// Silence after which a client is sent a NOP (TOC-11).
 pub(super) const SILENCE: Duration = Duration::from_secs(300);
@@ -95,6 +95,10 @@ fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratc
         Step::Message(taken, message) => {
             conn.heard = now.tick;
             match message.start().kind {
+                Kind::Command if has_to_wait(conn, message.start().method) => {
+                    pause(core, id);
+                    return None;
+                }
                 Kind::Command => on_command(core, now, id, &message),
                 Kind::Ok | Kind::Error => on_response(core, now, id, &message),
             }
@@ -116,6 +120,14 @@ fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratc
     }
 }
 
+/// Are there too many commands of the peer's that wait for their answers? One that needs nobody's answer but
+/// ours is read when the others have theirs. A message may wait for this very client's own answer to another,
+/// so it is refused instead (COMMON-7-5, TOC-34).
+fn has_to_wait(conn: &Conn, method: &str) -> bool {
+    let at_home = matches!(conn.role, Role::Client(_)) && method != Method::Send.as_str();
+    at_home && usize::from(conn.waiting) >= limits::REQUESTS_IN_FLIGHT
+}
+
 /// How many octets there are beside NOPs, which are tolerated everywhere (TOC-22).
 pub(super) fn without_nops(mut data: &[u8]) -> usize {
     while let Some(rest) = data.strip_prefix(write::NOP) {
@@ -128,11 +140,10 @@ fn on_command(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
     let start = message.start();
     let Some(name) = admit(core, now, id, start.id) else { return };
     let Some(conn) = core.io.conns.get_mut(id) else { return };
-    let role_side = match conn.role {
-        Role::Client(_) => Side::Client,
-        Role::Link(_) => Side::Home,
-        _ => Side::Peer,
-    };
+    // A peer may speak on our own connection to it, too, as who its certificate says it is (TOC-15).
+    let link = matches!(conn.role, Role::Link(_));
+    let deaf = link && (conn.tls.is_none() || !conn_is_greeted(&conn.wire));
+    let side = if matches!(conn.role, Role::Client(_)) { Side::Client } else { Side::Peer };
     let Some(session) = conn.session() else { return };
     let (protocol, exchanging) = (session.protocol, session.exchange.is_some());
     if exchanging && start.method != Method::Auth.as_str() {
@@ -143,18 +154,11 @@ fn on_command(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
         });
         return cut(core, now, id);
     }
-    if role_side == Side::Home {
-        // Who has something to ask of us connects to us (TOC-15).
-        return refuse(
-            core,
-            id,
-            &name,
-            start.method,
-            Fault::UnknownMethod.error_type(),
-            "not on this connection",
-        );
+    if deaf || (link && start.method == Method::Auth.as_str()) {
+        let error = Fault::UnknownMethod.error_type();
+        return refuse(core, id, &name, start.method, error, "not on this connection");
     }
-    match Command::parse(message, protocol, role_side, core.hub.domains()) {
+    match Command::parse(message, protocol, side, core.hub.domains()) {
         Err(fault) => {
             // An exchange that is broken is given up.
             if start.method == Method::Auth.as_str()

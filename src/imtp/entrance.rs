@@ -42,6 +42,7 @@ pub(super) fn greet(core: &mut Core, id: ConnId) {
     let strong_only = core.io.config.federation.require == Strength::Strong;
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let exposed = conn.exposed();
+    let secured = conn.tls.is_some();
     let (bound, certified) =
         conn.tls.as_ref().map_or((false, false), |tls| (tls.end_point.is_some(), !tls.names.is_empty()));
     let Some(session) = conn.session() else { return };
@@ -52,7 +53,7 @@ pub(super) fn greet(core: &mut Core, id: ConnId) {
     if !exposed {
         session.offer(Mechanism::Plain);
     }
-    if certified || !strong_only {
+    if certified || !(secured || strong_only) {
         session.offer(Mechanism::External);
     }
     let names = session.mechanisms();
@@ -407,14 +408,10 @@ fn external(core: &mut Core, now: Now, id: ConnId, mut exchange: Exchange, domai
     if ours || !core.io.links.admits(domain.as_str(), &core.io.config.federation) {
         return fail(core, now, id, exchange);
     }
-    // A certificate of somebody else's says enough, wherever it comes from.
+    // Where there is TLS, nothing but a certificate says who it is; in clear, the address has to do.
     let tls = core.io.conns.get(id).and_then(|conn| conn.tls.as_ref());
-    let somebody_else =
-        tls.is_some_and(|tls| !tls.names.is_empty() && !tls.names.iter().any(|n| n == domain.as_str()));
-    if somebody_else {
-        return fail(core, now, id, exchange);
-    }
-    match core.io.vouches(id, &domain) {
+    let certified = tls.map(|tls| tls.names.iter().any(|name| name == domain.as_str()));
+    match certified.or_else(|| core.io.vouches(id, &domain)) {
         Some(true) => server(core, now, id, &exchange, &domain),
         Some(false) => fail(core, now, id, exchange),
         None => {

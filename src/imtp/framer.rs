@@ -52,11 +52,8 @@ pub struct Bounds {
 
 impl Bounds {
     /// Of a peer that has not shown who it is.
-    pub const UNPROVEN: Bounds = Bounds {
-        headers: limits::HEADERS_UNPROVEN,
-        auth: limits::AUTH_PAYLOAD,
-        payload: limits::HEADERS_UNPROVEN,
-    };
+    pub const UNPROVEN: Bounds =
+        Bounds { headers: limits::HEADERS, auth: limits::AUTH_PAYLOAD, payload: limits::PAYLOAD_UNPROVEN };
     /// Of a peer that has. Messages and presence documents have the same limit.
     pub const PROVEN: Bounds =
         Bounds { headers: limits::HEADERS, auth: limits::AUTH_PAYLOAD, payload: limits::DOCUMENT };

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-use super::Protocol;
 use super::adapter::{self, kept};
 use super::command::{At, Command, Mapping, Payload, Send, Watch};
 use super::conn::refuse;
@@ -64,7 +63,7 @@ pub(super) fn take(
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let speaker = match (&conn.role, conn.wire.session_ref().and_then(|session| session.user.clone())) {
         (Role::Client(endpoint), Some(user)) => Speaker::User(*endpoint, user),
-        (Role::Server(domain), _) => Speaker::Server(Arc::clone(domain)),
+        (Role::Server(domain) | Role::Link(domain), _) => Speaker::Server(Arc::clone(domain)),
         _ => Speaker::Stranger,
     };
     let method = command.method();
@@ -158,6 +157,13 @@ impl Asking<'_, '_> {
         false
     }
 
+    /// The headers that are passed on as they came.
+    fn extras(&self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        self.message.copy_extras(&mut octets);
+        octets
+    }
+
     /// What is known of the way that this command has come.
     fn trail<'a>(&self, core: &Core, visited: &'a str) -> Trail<'a> {
         let connection = core.io.conns.get(self.id).map_or(op::Strength::None, crate::node::Conn::strength);
@@ -189,12 +195,14 @@ fn of_user(
         Command::Subscribe(watch) => {
             let Some(to) = target(core, asking, watch.presentity) else { return };
             let waiter = asking.waiter(core, Method::Subscribe);
-            core.hub.watch(now, waiter, endpoint, to, &mut core.io);
+            let (octets, trail) = (asking.extras(), asking.trail(core, ""));
+            core.hub.watch(now, waiter, endpoint, to, (Some(native(&octets)), trail), &mut core.io);
         }
         Command::Unsubscribe(watch) => match locate(&core.hub, watch.presentity) {
             Some(to) => {
                 let waiter = asking.waiter(core, Method::Unsubscribe);
-                core.hub.unwatch(now, waiter, endpoint, to, &mut core.io);
+                let (octets, trail) = (asking.extras(), asking.trail(core, ""));
+                core.hub.unwatch(now, waiter, endpoint, to, (Some(native(&octets)), trail), &mut core.io);
             }
             None => asking.refuse(core, ErrorType::NotSubscribed, "there is no such subscription"),
         },
@@ -257,6 +265,10 @@ fn of_user(
     }
 }
 
+fn native(octets: &[u8]) -> Native<'_> {
+    Native { family: adapter::FAMILY, octets: Cow::Borrowed(octets) }
+}
+
 fn number(at: At<'_>) -> Result<u32, Refusal> {
     match at.mapping {
         Mapping::Number(number) => Ok(NonZeroU32::get(number)),
@@ -311,7 +323,8 @@ fn request(
 ) {
     let trail = asking.trail(core, "");
     let origin = asking.waits(core, method);
-    let envelope = Envelope { to, from, request, native: None, trail };
+    let octets = asking.extras();
+    let envelope = Envelope { to, from, request, native: Some(native(&octets)), trail };
     core.hub.request(now, origin, envelope, &mut core.io);
 }
 
@@ -340,7 +353,8 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     asking.message.copy_extras(&mut octets);
     let content_type = match &send.message.content_type {
         Some(content_type) => Cow::Borrowed(content_type.as_ref()),
-        None => Cow::Borrowed(Protocol::Imtp.default_type()),
+        // That it is UTF-8 goes without saying everywhere else.
+        None => Cow::Borrowed("text/plain"),
     };
     let message = op::Message {
         content_type,
@@ -351,7 +365,7 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     };
     let trail = asking.trail(core, visited.as_str());
     let origin = asking.waits(core, Method::Send);
-    let native = Some(Native { family: adapter::FAMILY, octets: Cow::Borrowed(&octets) });
+    let native = Some(native(&octets));
     let envelope = Envelope { to, from, request: Request::Message(message), native, trail };
     core.hub.request(now, origin, envelope, &mut core.io);
     core.native = octets;
@@ -427,11 +441,10 @@ fn news(
     let method = Method::of(asking.message.start().method).unwrap_or(Method::ChangeNotify);
     let from = notifier(&report.presentity);
     let name = Some(Cow::Owned(subscription.id.unwrap_or_default().to_owned()));
-    let mut octets = Vec::new();
-    asking.message.copy_extras(&mut octets);
+    let octets = asking.extras();
     let trail = asking.trail(core, "");
     let origin = asking.waits(core, method);
-    let native = Some(Native { family: adapter::FAMILY, octets: octets.into() });
+    let native = Some(native(&octets));
     let envelope = Envelope { to, from, request: tell(Notice { report, name }), native, trail };
     core.hub.request(now, origin, envelope, &mut core.io);
 }

@@ -102,7 +102,7 @@ impl Io {
     fn write_answer(&mut self, id: ConnId, tag: &str, kind: Kind, of: &Address, reply: &Reply<'_>) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         // It may be ending by now, but it was either a user's or a server's.
-        let stranger = matches!(conn.role, Role::Server(_));
+        let stranger = matches!(conn.role, Role::Server(_) | Role::Link(_));
         let Some(session) = conn.session() else {
             return self.write(id, |out| adapter::answer(out, tag, kind, &reply.answer));
         };

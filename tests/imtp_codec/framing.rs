@@ -242,7 +242,7 @@ fn limits_of_heads() {
         let pieces = feed(endless.as_bytes(), &[endless.len()], &Bounds::PROVEN);
         assert_eq!(pieces, [Piece::Broken(BadStream::TooLarge)]);
     }
-    let unproven = block(5);
+    let unproven = block(33);
     let pieces = feed(unproven.as_bytes(), &[1, 400], &Bounds::UNPROVEN);
     assert_eq!(pieces, [Piece::Broken(BadStream::TooLarge)]);
 }

@@ -31,7 +31,7 @@ def what_is_offered(scene):
     """Design 4: SCRAM always, with binding where there is TLS; PLAIN on TLS or loopback; never ANONYMOUS."""
     for protocol in BOTH:
         plain = scene.greeted(protocol).mechanisms()
-        equal({"SCRAM-SHA-256", "PLAIN"} <= set(plain) <= {"SCRAM-SHA-256", "PLAIN"}, True, f"in clear: {plain}")
+        equal({"SCRAM-SHA-256", "PLAIN"} <= set(plain) <= {"SCRAM-SHA-256", "PLAIN", "EXTERNAL"}, True, f"in clear: {plain}")
         secure = scene.greeted(protocol, tls=True)
         names = secure.mechanisms()
         wanted = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"}

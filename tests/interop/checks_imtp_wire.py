@@ -164,7 +164,7 @@ def a_nop_has_no_effect(scene):
     for protocol in BOTH:
         link = scene.greeted(protocol)
         before = link.received
-        link.raw(b"=nop\r\n" * 100 + b"=nop\r\n=something else\r\n=\r\n" + b"=nop\r\n" * 100)
+        link.raw(b"=nop\r\n" * 100 + b"=nop\r\n=something else\r\n" + b"=nop\r\n" * 100)
         link.fence()
         equal(link.received.count(b"\r\n") - before.count(b"\r\n") < 5, True, "lines in answer to NOPs")
 
