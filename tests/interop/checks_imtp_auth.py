@@ -1,9 +1,11 @@
 """Checks of the `auth` exchange (part 8) and of who may do what before and after it."""
 
 import base64
+import ssl
 
 import imtp_wire as wire
-from imtp_stage import DOMAIN, PASSWORD, check, closes, equal, refused
+from imtp_link import Link
+from imtp_stage import DIRECT_TLS_PORT, DOMAIN, PASSWORD, check, closes, equal, refused
 from sasl import Plain, Scram, attributes, end_point
 
 BOTH = ("imtp", "pitp")
@@ -38,6 +40,18 @@ def what_is_offered(scene):
         equal(wanted <= set(names) <= wanted | {"EXTERNAL"}, True, f"on TLS: {names}")
         equal(secure.stream.alpn, protocol, "the protocol chosen by ALPN")
         equal(len(names), len(set(names)), "names")
+
+
+@check("COMMON-6.4-1 TOC-1 TOC-8")
+def a_listener_of_its_own_on_tls(scene):
+    """It needs no ALPN; and what is named by ALPN must be what is spoken there."""
+    place = (scene.house.address, DIRECT_TLS_PORT)
+    for protocols in ((), ("imtp",)):
+        context = ssl.create_default_context(cafile=scene.authority.certificate)
+        context.set_alpn_protocols(list(protocols))
+        link = scene.keep(Link.open(place, "imtp", tls=context, server_name=DOMAIN))
+        link.authenticate(Plain(user(scene.person("alice")), PASSWORD))
+        link.accepted("listen", Inbox=f"im:{scene.person('alice')}")
 
 
 @check("COMMON-14.1-2 COMMON-14.1-7 COMMON-14.1-9 COMMON-14.1-10 COMMON-14.1-17 COMMON-14.1-18")

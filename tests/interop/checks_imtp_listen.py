@@ -362,3 +362,15 @@ def the_senders_other_clients_get_nothing(scene):
     alice.send(alice.address, "to myself")
     alice.expect("send", "to myself")
     other.expect("send", "to myself")
+
+
+@check("IMTP-16.2-11 IMTP-16.2-13 TOC-63")
+def a_message_that_is_kept(scene):
+    """Design 5: who has opted in gets it at his next listening; his sender is told that nothing is certain."""
+    alice, bob = scene.im("alice"), scene.person("bob")
+    scene.house.run("user", "set", bob, "messages=keep")
+    reply = alice.send(bob, "for later \u00fc")
+    equal(reply["Unreliable"], DOMAIN)
+    assert reply.text, "a text for the sender to read"
+    message = scene.im("bob", listen=True).expect("send")
+    equal((message["Sender"], message.text), (alice.url, "for later \u00fc"))

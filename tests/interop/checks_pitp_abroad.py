@@ -3,6 +3,7 @@
 import itertools
 
 import imtp_wire as wire
+import pidf
 from checks_pitp_store import PI, WORKED
 from imtp_link import silent
 from imtp_stage import DOMAIN, check, equal, refused
@@ -305,3 +306,28 @@ def a_password_makes_no_server(scene):
     for watcher in ("presence:ann@example.net", f"presence:{bob}"):
         reply = alice.link.call("fetch", Watcher=watcher, Presentity=alice.url)
         equal(reply.error, "source-authorization")
+
+
+@check("TOC-70 TOC-75")
+def who_lets_everybody_watch(scene):
+    """Design 4: the owner's policy for strangers, set on the command line."""
+    address, watcher = scene.person("alice"), scene.watcher(abroad())
+    refused("target-authorization", watcher.fetch, address)
+    scene.house.run("user", "set", address, "watchers=allow")
+    equal(pidf.contacts(watcher.fetch(address).text)[f"im:{address}"], "closed")
+    scene.house.run("user", "set", address, "watchers=refuse")
+    refused("target-authorization", watcher.fetch, address)
+
+
+@check("TOC-75 PITP-5-4 PITP-5-6")
+def an_access_list_forbids_what_a_class_allows(scene):
+    """A mapping that matches lets strangers in, unless the owner's SIMP access list says no."""
+    owner, mappings, watcher = scene.simp("alice"), scene.presence("alice"), scene.watcher(abroad())
+    refused("target-authorization", watcher.fetch, owner.ima)
+    mappings.insert(1, [watcher.url], PI[1])
+    equal(watcher.fetch(owner.ima).payload, PI[1])
+    owner.set_acl({watcher.address: "send", "everybody": "send fetch subscribe"})
+    refused("target-authorization", watcher.fetch, owner.ima)
+    refused("target-authorization", watcher.subscribe, owner.ima)
+    owner.set_acl({watcher.address: "send fetch"})
+    equal(watcher.fetch(owner.ima).payload, PI[1])

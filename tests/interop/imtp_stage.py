@@ -27,6 +27,7 @@ PEERS = (
     "odd.example", "hasty.example", "vague.example",
 )
 PASSWORD = "an account password"
+DIRECT_TLS_PORT = 4688
 CLIENTS = {"imtp": ImtpClient, "pitp": PitpClient}
 
 
@@ -62,7 +63,10 @@ class TransferHouse(House):
             f'[[listen]]\nprotocol = "{protocol}"\naddress = "{self.address}:{port}"\n'
             for protocol, port in PORTS.items()
         )
-        tls = f'[[listen]]\nprotocol = "tls"\naddress = "{self.address}:{TLS_PORT}"\n'
+        tls = (
+            f'[[listen]]\nprotocol = "tls"\naddress = "{self.address}:{TLS_PORT}"\n'
+            f'[[listen]]\nprotocol = "imtp"\naddress = "{self.address}:{DIRECT_TLS_PORT}"\ntls = true\n'
+        )
         files = f'[tls]\ncertificate = "{chain}"\nkey = "{key}"\nca = "{issuer.certificate}"\n'
         return self.configure(plain + tls + files + more)
 
