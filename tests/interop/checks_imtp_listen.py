@@ -258,6 +258,23 @@ def many_at_once_in_any_order(scene):
     equal({one.reply().error for one in back}, {"unknown-method"})
 
 
+@check("TOC-34 COMMON-12-13")
+def more_than_64_unanswered_commands(scene):
+    alice, bob = scene.im("alice"), scene.im("bob", listen=True, answer=silent)
+    pending = [alice.message(bob.address, str(number)) for number in range(64)]
+    messages = [bob.expect("send", str(number)) for number in range(64)]
+    equal(alice.message(bob.address, "one too many").reply().error, "quota")
+    bob.link.raw(wire.ok(messages[0]))
+    pending[0].accepted()
+    pending.append(alice.message(bob.address, "room again"))
+    messages.append(bob.expect("send", "room again"))
+    for message in messages[1:]:
+        bob.link.raw(wire.ok(message))
+    for one in pending:
+        one.accepted()
+    bob.nothing("send")
+
+
 @check("TOC-52")
 def messages_keep_their_order(scene):
     alice, bob = scene.im("alice"), scene.im("bob", listen=True)

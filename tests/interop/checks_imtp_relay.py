@@ -6,6 +6,7 @@ import itertools
 import ssl
 
 import imtp_wire as wire
+from house import loopback
 from imtp_link import Closed, silent
 from imtp_stage import DOMAIN, check, equal, refused
 from sasl import External
@@ -104,18 +105,24 @@ def a_certificate_is_believed_for_its_own_names(scene):
         (("example.net",), ""), (("example.net",), DOMAIN), (("example.net",), "eu.example.net"), ((), "example.net"),
         (("*.example.net",), "example.net"),
     ):
-        link = peer.connect(place, "imtp", DOMAIN, names=names, authenticate=False)
+        link = peer.connect(place, "imtp", DOMAIN, names=names, authenticate=False, source=loopback())
         scene.keep(link)
         mechanism = External(claimed)
         refused("sasl-failure", link.authenticate, mechanism)
         reply = link.call("send", "forged", Sender="im:eve@example.net", Inbox=alice.url)
         equal(reply.error, "source-authorization", f"a certificate for {names}, claimed {claimed!r}")
-    link = peer.connect(place, "imtp", DOMAIN, names=("example.net", "example.com"), authorize="example.com")
+    both = ("example.net", "example.com")
+    link = peer.connect(place, "imtp", DOMAIN, names=both, authorize="example.com", source=loopback())
     scene.keep(link)
     equal(link.call("send", "x", Sender="im:eve@example.net", Inbox=alice.url).error, "source-authorization")
     equal(link.call("send", "x", Sender="im:eve@example.com", Inbox=alice.url).kind, "ok", "one of several names")
     alice.expect("send", "x")
     alice.nothing("send")
+    plain = scene.greeted()
+    if "EXTERNAL" in plain.mechanisms():
+        refused("sasl-failure", plain.authenticate, External("example.net"))
+        reply = plain.call("send", "forged", Sender="im:eve@example.net", Inbox=alice.url)
+        equal(reply.error, "source-authorization", "in clear from anywhere")
 
 
 @check("TOC-8 TOC-19")

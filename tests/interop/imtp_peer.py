@@ -10,7 +10,7 @@ import threading
 import imtp_wire as wire
 from house import loopback
 from imtp_client import TLS_PORT
-from imtp_link import Closed, Inbox, Link, TlsStream
+from imtp_link import Closed, Inbox, Link, TlsStream, dial
 from sasl import External
 
 
@@ -111,13 +111,15 @@ class TransferPeer:
 
     # --- Links that it opens ---
 
-    def connect(self, place, protocol, home, names=None, authorize=None, authenticate=True):
-        """A link to the home server of the domain `home`, as the domain of the certificate."""
+    def connect(self, place, protocol, home, names=None, authorize=None, authenticate=True, source=None):
+        """A link to the home server of the domain `home`, as the domain of the certificate.
+
+        By default it comes from the stub's own address, which may be believed without a certificate (design 7).
+        """
         names = names if names is not None else (self.domain,)
         context = self.authority.client(protocol, *names)
-        link = Link.open(
-            place, protocol, source=self.address, tls=context, server_name=home, answer=self._answer, role="peer"
-        )
+        stream = dial(place, source or self.address, context, home)
+        link = Link(stream, protocol, answer=self._answer, role="peer")
         self.links.append(link)
         if authenticate:
             try:

@@ -196,7 +196,7 @@ class Play:
     def step_forged_sources(self):
         """COMMON-8.1-2 COMMON-8.1-7 IMTP-16.2-20 TOC-19 TOC-29 TOC-88: nobody speaks for a domain that is not his."""
         for names, claimed in ((("elsewhere.test",), "c.test"), (("c.test",), "b.test"), ((), "c.test")):
-            link = self.stub("imtp", self.a, names=names, authenticate=False)
+            link = self.stub("imtp", self.a, names=names, authenticate=False, source=loopback())
             refused("sasl-failure", link.authenticate, External(claimed))
             for source in ("im:carol@c.test", "im:bob@b.test"):
                 reply = link.call("send", "forged", Sender=source, Inbox=self.alice.url)
