@@ -39,7 +39,7 @@ impl Protocol {
 
     /// Is this kind of traffic carried by it?
     pub fn carries(self, traffic: Traffic) -> bool {
-        self.family().protocol(traffic) == self
+        self.family().protocol(traffic) == Some(self)
     }
 
     /// The port that it is on where nothing else is said: SIMP-3.1-2, and design 8 for the ports that the
@@ -81,12 +81,13 @@ impl Family {
     /// All, in the order that they are tried in unless the configuration says otherwise.
     pub const ALL: [Family; 2] = [Family::Imtp, Family::Simp];
 
-    /// Its protocol for this kind of traffic.
-    pub fn protocol(self, traffic: Traffic) -> Protocol {
+    /// Its protocol for this kind of traffic, if it has one.
+    pub fn protocol(self, traffic: Traffic) -> Option<Protocol> {
         match (self, traffic) {
-            (Family::Simp, _) => Protocol::Simp,
-            (Family::Imtp, Traffic::Messages) => Protocol::Imtp,
-            (Family::Imtp, Traffic::Presence) => Protocol::Pitp,
+            (Family::Simp, _) => Some(Protocol::Simp),
+            (Family::Imtp, Traffic::Messages) => Some(Protocol::Imtp),
+            (Family::Imtp, Traffic::Presence) => Some(Protocol::Pitp),
+            (Family::Imtp, Traffic::Inquiries) => None,
         }
     }
 }
@@ -98,17 +99,20 @@ pub enum Traffic {
     Messages,
     /// Presence: fetching, subscriptions, notifications.
     Presence,
+    /// Whether an address exists: what only some protocols have a word for (SIMP-5.5-1).
+    Inquiries,
 }
 
 impl Traffic {
-    /// Both kinds.
-    pub const ALL: [Traffic; 2] = [Traffic::Messages, Traffic::Presence];
+    /// All kinds.
+    pub const ALL: [Traffic; 3] = [Traffic::Messages, Traffic::Presence, Traffic::Inquiries];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Traffic::Messages => "messages",
             Traffic::Presence => "presence",
+            Traffic::Inquiries => "inquiries",
         }
     }
 }

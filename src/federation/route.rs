@@ -71,7 +71,7 @@ pub fn published(
     random: &mut impl Rng,
 ) -> Vec<Place> {
     let mut places = Vec::new();
-    let protocols = || order.iter().map(|family| family.protocol(traffic));
+    let protocols = || order.iter().filter_map(|family| family.protocol(traffic));
     for protocol in protocols() {
         for service in Service::ALL.into_iter().filter(|s| s.protocol() == protocol) {
             let targets = published.targets.iter().filter(|t| t.service == service).collect();

@@ -10,7 +10,7 @@ use crate::federation::Traffic;
 
 /// What another domain's servers have yet to answer.
 #[derive(Debug, Default)]
-pub(super) struct Remote([Queue; 2]);
+pub(super) struct Remote([Queue; 3]);
 
 impl Remote {
     /// Its server for one kind of traffic: may be another one than for the other kind.
@@ -18,6 +18,7 @@ impl Remote {
         match traffic {
             Traffic::Messages => &self.0[0],
             Traffic::Presence => &self.0[1],
+            Traffic::Inquiries => &self.0[2],
         }
     }
 
@@ -25,6 +26,7 @@ impl Remote {
         match traffic {
             Traffic::Messages => &mut self.0[0],
             Traffic::Presence => &mut self.0[1],
+            Traffic::Inquiries => &mut self.0[2],
         }
     }
 

@@ -55,7 +55,8 @@ impl Kind {
     /// Over which of its peer's services it goes.
     pub fn traffic(self) -> Traffic {
         match self {
-            Kind::Message | Kind::Inquire | Kind::Own => Traffic::Messages,
+            Kind::Message | Kind::Own => Traffic::Messages,
+            Kind::Inquire => Traffic::Inquiries,
             Kind::Fetch | Kind::Subscribe | Kind::Unsubscribe | Kind::Change | Kind::End => Traffic::Presence,
         }
     }

@@ -1,9 +1,9 @@
 //! Links: our own connections to the home servers of other domains, one per domain and protocol,
 //! opened on demand, closed when idle.
 //!
-//! What is to be said to a domain goes one of two *lanes*: messages and presence may be taken by different
-//! servers of the domain, in different protocols, and fail apart from each other. A lane goes over one link
-//! at a time; SIMP's carries both lanes.
+//! What is to be said to a domain goes in *lanes*, one for each kind of traffic: messages and presence may be
+//! taken by different servers of the domain, in different protocols, and fail apart from each other. A lane goes over one link
+//! at a time; SIMP's carries all lanes.
 //!
 //! ```text
 //!  lane:  Idle --request--> Resolving --places--> Trying --the link is up--> On --link closed, idle--> Idle
@@ -138,7 +138,7 @@ impl Round {
 #[derive(Debug, Default)]
 struct Peer {
     links: [Link; 3],
-    lanes: [Lane; 2],
+    lanes: [Lane; 3],
     /// DNS was asked, for whichever lane.
     resolving: bool,
     used: Tick,
@@ -167,18 +167,20 @@ impl Peer {
     }
 
     fn lane(&self, traffic: Traffic) -> &Lane {
-        let [messages, presence] = &self.lanes;
+        let [messages, presence, inquiries] = &self.lanes;
         match traffic {
             Traffic::Messages => messages,
             Traffic::Presence => presence,
+            Traffic::Inquiries => inquiries,
         }
     }
 
     fn lane_mut(&mut self, traffic: Traffic) -> &mut Lane {
-        let [messages, presence] = &mut self.lanes;
+        let [messages, presence, inquiries] = &mut self.lanes;
         match traffic {
             Traffic::Messages => messages,
             Traffic::Presence => presence,
+            Traffic::Inquiries => inquiries,
         }
     }
 
@@ -199,7 +201,7 @@ impl Peer {
     /// The protocol of a link that carries this and is up, else of one that is being made; by the operator's
     /// order.
     fn serving(&self, order: &[Family], traffic: Traffic) -> Option<Protocol> {
-        let mut protocols = order.iter().chain(&Family::ALL).map(|family| family.protocol(traffic));
+        let mut protocols = order.iter().chain(&Family::ALL).filter_map(|family| family.protocol(traffic));
         let up = protocols.clone().find(|p| matches!(self.link(*p).state, State::Up { .. }));
         up.or_else(|| protocols.find(|p| !matches!(self.link(*p).state, State::Down)))
     }
@@ -321,8 +323,8 @@ impl Io {
             return Ok(());
         }
         let mut sayable = Err(Refusal::Unsupported);
-        for family in Family::ALL {
-            sayable = sayable.or_else(|_| wire::can_say(family.protocol(traffic), envelope));
+        for protocol in Family::ALL.into_iter().filter_map(|family| family.protocol(traffic)) {
+            sayable = sayable.or_else(|_| wire::can_say(protocol, envelope));
         }
         sayable?;
         let Some((domain, peer)) = self.links.get(now, domain) else { return Err(Refusal::Resources) };

@@ -181,7 +181,21 @@ fn a_simp_link_carries_both_and_takes_both_with_it() {
     let said = rig.unsent(conn);
     assert!(said.find("hello") < said.find("fetch") && said.contains("hello"), "{said}");
     rig.io().link_closed(&Arc::from(B), conn);
-    assert_eq!(rig.failed(), Traffic::ALL);
+    assert_eq!(rig.failed(), [Traffic::Messages, Traffic::Presence]);
+}
+
+// SIMP-5.5-1: what IMTP has no word for goes by SIMP beside it
+#[test]
+fn inquiries_go_over_simp_alone() {
+    let mut rig = Rig::new(&[place(IMTP, 1), place(SIMP, 2)], &Family::ALL);
+    rig.message();
+    let im = rig.connect(place(IMTP, 1));
+    rig.io().link_ready(im);
+    rig.ask(Request::Inquire).unwrap();
+    let simp = rig.connect(place(SIMP, 2));
+    assert!(rig.unsent(simp).contains("inquire") && !rig.unsent(im).contains("inquire"));
+    rig.message();
+    assert_eq!(rig.seen(), ["simp up: inquiries", "imtp up: messages"]);
 }
 
 // design 7: the operator's order; a dead place of one protocol is followed by the next protocol's
