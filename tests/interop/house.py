@@ -97,6 +97,14 @@ class House:
         self.make(*more)
         return self
 
+    def speak(self, *families):
+        """Sets which families of protocols `init`'s house speaks to other domains, in this order."""
+        with open(self.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text.replace("[federation]\n", f"[federation]\norder = {list(families)}\n", 1))
+        return self
+
     def configure(self, text):
         """Replaces the configuration that `init` wrote, except for its first lines: domain and directory."""
         listen = "".join(
