@@ -46,3 +46,8 @@ INSERT INTO outbound_2 (id, account, presentity, token, expires, automatic)
 DROP TABLE outbound;
 ALTER TABLE outbound_2 RENAME TO outbound;
 CREATE INDEX outbound_expires ON outbound (expires) WHERE expires IS NOT NULL;
+
+-- Users whose watchers in other domains have yet to be told what they see now: a restart goes on with it.
+CREATE TABLE untold (
+    account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE
+) STRICT;

@@ -138,6 +138,11 @@ CREATE TABLE message (
     CHECK ((family IS NULL) = (native IS NULL))
 ) STRICT;
 
+-- Users whose watchers in other domains have yet to be told what they see now: a restart goes on with it.
+CREATE TABLE untold (
+    account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE
+) STRICT;
+
 -- What the operator says of other domains.
 CREATE TABLE peer_rule (
     domain TEXT NOT NULL PRIMARY KEY,

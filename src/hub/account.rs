@@ -49,6 +49,8 @@ pub(super) struct Account {
     pub shown: u64,
     /// The online period that the store knows the watchers were told of.
     pub told_online: Option<Date>,
+    /// The store knows that watchers in other domains have yet to be told something.
+    pub untold: bool,
     /// Who watches him.
     pub watches: slab::Slab<Watch>,
     /// Of the last of these.
@@ -99,6 +101,7 @@ impl Account {
             online: None,
             shown: 0,
             told_online: record.told_online,
+            untold: record.untold,
             watches: slab::Slab::new(),
             serial: 0,
             watching: record.watching.into_iter().map(Watching::kept).collect(),
@@ -115,6 +118,8 @@ impl Account {
         account.shown = account.fingerprint_of(None);
         for inbound in record.watched_by {
             let told = account.fingerprint_for(&inbound.watcher, inbound.named, record.told_online);
+            // What he was told is unknown: he is told again.
+            let told = if record.untold && inbound.named { !told } else { told };
             account.add_lease(Date::default(), inbound, true, told);
         }
         account
@@ -146,6 +151,11 @@ impl Account {
     /// Online, or about to be again.
     pub fn is_online(&self) -> bool {
         self.online.is_some()
+    }
+
+    /// Is his mapping list being changed?
+    pub fn is_editing(&self) -> bool {
+        self.list.as_ref().is_some_and(|list| !list.is_settled())
     }
 
     /// What everybody sees of him who sees anything, unless he has said who sees what.

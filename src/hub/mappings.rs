@@ -302,8 +302,13 @@ impl Hub {
             let checked = list.check(at, &first.edit);
             let refusal = checked.err().or(raced.then_some(Refusal::Raced));
             let Some(refusal) = refusal else {
-                let write = Write::EditMapping { account: account.id, edit: first.edit.record(at) };
+                let id = account.id;
+                let write = Write::EditMapping { account: id, edit: first.edit.record(at) };
                 account.unsettled += 1;
+                if !account.untold && account.is_watched_from_elsewhere() {
+                    account.untold = true;
+                    self.write(Write::SetUntold { account: id, untold: true }, Then::Nothing);
+                }
                 return self.write(write, Then::Edited { key });
             };
             let owner = account.address.clone();

@@ -428,11 +428,12 @@ impl Hub {
                 }
                 let key = record.map(|record| {
                     let account = Account::from_record(*record, &self.domains);
-                    let (address, told_online) = (account.address.clone(), account.told_online.is_some());
+                    let address = account.address.clone();
+                    let unsure = account.told_online.is_some() || account.untold;
                     let key = self.accounts.insert(account);
                     self.names.insert(address, Name::Here(key));
                     // Those who were online when the server ended have time to come back.
-                    if told_online && !self.returning {
+                    if unsure && !self.returning {
                         self.mark_dirty(key);
                     }
                     key

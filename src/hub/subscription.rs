@@ -59,6 +59,11 @@ impl Watch {
         self.telling == Telling::Quiet && !self.owed && self.leases.iter().all(|l| l.durable && !l.ending)
     }
 
+    /// Does it outlive this run of the server?
+    pub fn is_durable(&self) -> bool {
+        self.leases.iter().any(|lease| lease.durable)
+    }
+
     pub fn is_live(&self, now: Date) -> bool {
         self.leases.iter().any(|lease| lease.lasts(now))
     }
@@ -186,6 +191,11 @@ impl Account {
     fn watch_with(&self, watcher: &Address, token: &str) -> Option<usize> {
         let has = |w: &Watch| w.watcher == *watcher && w.leases.iter().any(|lease| lease.token == token);
         self.watches.iter().find(|(_, w)| has(w)).map(|(at, _)| at)
+    }
+
+    /// Does somebody watch who has to hear of every change, also after a restart?
+    pub fn is_watched_from_elsewhere(&self) -> bool {
+        self.watches.iter().any(|(_, watch)| watch.named && watch.is_durable())
     }
 
     fn is_watched_by(&self, watcher: &Address) -> bool {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::account::AccountKey;
+use super::account::{Account, AccountKey};
 use super::address::Address;
 use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Refusal, Report, Request};
 use super::{Errand, Hub, Outlet, Then};
@@ -146,7 +146,17 @@ impl Hub {
     /// can put it right. Only for those who are watched: nobody else is told anything.
     pub(super) fn note_told(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let mut durable = account.watches.iter().filter(|(_, w)| w.leases.iter().any(|l| l.durable));
+        let all_told = |account: &Account| {
+            let mut named = account.watches.iter().filter(|(_, w)| w.named && w.is_durable());
+            named.all(|(_, w)| w.told == account.shown_to(&w.watcher, true))
+        };
+        if account.untold && !account.is_editing() && all_told(account) {
+            account.untold = false;
+            let write = Write::SetUntold { account: account.id, untold: false };
+            self.write(write, Then::Nothing);
+        }
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let mut durable = account.watches.iter().filter(|(_, w)| w.is_durable());
         let since = match account.online() {
             Some(_) => account.online().filter(|_| durable.next().is_some()),
             None if durable.any(|(_, w)| w.told != account.shown_to(&w.watcher, w.named)) => {

@@ -80,13 +80,15 @@ impl Hub {
         let Some(key) = self.endpoints.get(id.0 as usize).map(|endpoint| endpoint.account) else { return };
         let Some(account) = self.accounts.get_mut(key) else { return };
         let from = account.address.clone();
-        let Some(watching) = account.take_watching(Holder::Endpoint(id), &presentity) else {
-            let reply = Reply::ours(Answer::refused(Refusal::NotSubscribed));
-            out.answer(handle, &tag, Kind::Unsubscribe, &presentity, &reply);
-            return;
+        let token = match account.take_watching(Holder::Endpoint(id), &presentity) {
+            Some(watching) => {
+                overtaken(watching.waiting, &presentity, out);
+                watching.token
+            }
+            // That there is none is the presentity's server's to say.
+            None => self.token_of(id).unwrap_or_default(),
         };
-        overtaken(watching.waiting, &presentity, out);
-        let request = Request::Unsubscribe { token: watching.token.into() };
+        let request = Request::Unsubscribe { token: token.into() };
         let origin = Origin::Peer { handle, tag };
         self.request(now, origin, Envelope { to: presentity, from, request, native, trail }, out);
     }

@@ -34,7 +34,8 @@ pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, 
 pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>, Trouble> {
     let found = one(
         conn,
-        "SELECT id, address, locked, watchers, keeps_messages, has_acl, told_online
+        "SELECT id, address, locked, watchers, keeps_messages, has_acl, told_online,
+                EXISTS (SELECT 1 FROM untold WHERE account = id)
          FROM account WHERE address = ?1",
         [address],
         |row| {
@@ -47,6 +48,7 @@ pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>
                 acl: None,
                 profile: Vec::new(),
                 told_online: date_at(row, 6)?,
+                untold: row.get(7)?,
                 mappings: Vec::new(),
                 watched_by: Vec::new(),
                 watching: Vec::new(),
@@ -203,7 +205,11 @@ fn told_online(conn: &Connection) -> Result<Vec<Address>, Trouble> {
     // The order is the partial index's, which makes this as short as its answer.
     let sql = "SELECT address FROM account INDEXED BY account_told_online
                WHERE told_online IS NOT NULL ORDER BY address";
-    all(conn, sql, [], |row| address_at(row, 0))
+    let mut told = all(conn, sql, [], |row| address_at(row, 0))?;
+    let sql = "SELECT a.address FROM untold u JOIN account a ON a.id = u.account
+               WHERE a.told_online IS NULL ORDER BY u.account";
+    told.extend(all(conn, sql, [], |row| address_at(row, 0))?);
+    Ok(told)
 }
 
 fn expired(conn: &Connection, before: Date, limit: u32) -> Result<Vec<ExpiredMessage>, Trouble> {

@@ -51,6 +51,8 @@ pub struct AccountRecord {
     pub profile: Entries,
     /// When the online period began that his watchers were last told of, if they were.
     pub told_online: Option<Date>,
+    /// Watchers in other domains may not have been told yet of the last change of what they see.
+    pub untold: bool,
     /// Who sees which of his presence documents: in order, number 1 first; the first that fits a watcher
     /// decides.
     pub mappings: Vec<Mapping>,
@@ -271,7 +273,8 @@ pub enum Read {
     },
     /// All rules about peers; read once at the start.
     PeerRules,
-    /// Accounts whose watchers were last told that they are online; read once at the start.
+    /// Accounts whose watchers were last told that they are online, or have yet to be told something; read once
+    /// at the start.
     ToldOnline,
     /// Messages kept since before a date, oldest first.
     ExpiredMessages {
@@ -326,6 +329,14 @@ pub enum Write {
         account: AccountId,
         /// Since when, if online.
         since: Option<Date>,
+    },
+    /// Notes that watchers in other domains have yet to be told something, or that all have been. `NotFound` if
+    /// the account is not there.
+    SetUntold {
+        /// Whose watchers.
+        account: AccountId,
+        /// Have they yet to be told?
+        untold: bool,
     },
     /// Changes the list of mappings. `NotFound` if the account or the number is not there.
     EditMapping {

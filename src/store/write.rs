@@ -27,6 +27,15 @@ pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome,
             "UPDATE account SET told_online = ?2 WHERE id = ?1",
             params![account.0, since.map(|d| d.0)],
         )?),
+        Write::SetUntold { account, untold: true } => found(run(
+            conn,
+            "INSERT INTO untold SELECT id FROM account WHERE id = ?1 ON CONFLICT DO UPDATE SET account = account",
+            [account.0],
+        )?),
+        Write::SetUntold { account, untold: false } => {
+            run(conn, "DELETE FROM untold WHERE account = ?1", [account.0])?;
+            Ok(Outcome::Done)
+        }
         Write::AddInbound { account, inbound } => add_inbound(conn, *account, inbound),
         Write::EditMapping { account, edit } => edit_mapping(conn, *account, edit),
         Write::RemoveInbound { account, leases } => {

@@ -141,6 +141,7 @@ fn a_new_account_is_as_designed() {
         acl: None,
         profile: vec![],
         told_online: None,
+        untold: false,
         mappings: vec![],
         watched_by: vec![],
         watching: vec![],
@@ -389,6 +390,15 @@ fn what_watchers_were_told_is_kept() {
         let reading = store.read(&Read::ToldOnline);
         assert!(matches!(&reading, Reading::Addresses(told) if *told == online), "{reading:?}");
     }
+    for untold in [true, true, false, false] {
+        done(&mut store, Write::SetUntold { account: id, untold });
+        assert_eq!(account(&store, ALICE).unwrap().untold, untold);
+        let online = if untold { vec![address(ALICE)] } else { vec![] };
+        let reading = store.read(&Read::ToldOnline);
+        assert!(matches!(&reading, Reading::Addresses(told) if *told == online), "{reading:?}");
+    }
+    let nobody = Write::SetUntold { account: AccountId(99), untold: true };
+    assert_eq!(one(&mut store, nobody), Outcome::NotFound);
 }
 
 #[test]
@@ -503,6 +513,7 @@ fn a_deleted_account_leaves_nothing_and_its_id_is_not_used_again() {
     done(&mut store, Write::SetProfile { account: id, profile: entries(&[("a", "b")]) });
     done(&mut store, Write::SetAcl { account: id, acl: entries(&[("a", "b")]) });
     done(&mut store, insert(id, 1, mapping(b"x")));
+    done(&mut store, Write::SetUntold { account: id, untold: true });
     done(&mut store, Write::AddInbound { account: id, inbound: inbound("t", 1) });
     done(&mut store, Write::PutOutbound { account: id, outbound: outbound(BOB, "t", 1) });
     done(&mut store, Write::AddItem { account: id, item: failure(1, "x"), room: None });
@@ -575,6 +586,7 @@ fn no_question_of_the_loop_scans_a_table() {
         ["SELECT ", "DELETE ", "UPDATE "].iter().any(|verb| s.starts_with(verb))
             && !s.contains("peer_rule ORDER")
             && !s.contains("account_told_online")
+            && !s.contains("FROM untold u")
     });
     let mut seen = 0;
     for sql in queries {

@@ -138,6 +138,7 @@ fn apply(model: &mut BTreeMap<String, Known>, name: &str, step: &Step) -> Outcom
                 acl: None,
                 profile: vec![],
                 told_online: None,
+                untold: false,
                 mappings: vec![],
                 watched_by: vec![],
                 watching: vec![],
