@@ -1,7 +1,7 @@
-//! The other end of a connection: a SIMP client, or another domain's server played by a test.
+//! The other end of a connection: a client, or another domain's server played by a test.
 //!
-//! A client speaks raw XML text and reads with a reader of its own; what it has received waits in
-//! `inbox` until a test takes it. Requests that it receives it may answer by itself.
+//! A client writes and reads the wire by code of its own, in SIMP, IMTP or PITP; what it has received waits in
+//! `inbox` until a test takes it, each message as an [`Object`]. Requests that it receives it may answer by itself.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,21 +10,78 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Digest as _;
 
+use crate::federation::Protocol;
 use crate::node::io::Alpn;
 
 use super::net::WireId;
 use super::reader::{Object, Reader};
+use super::sasl::Entrance;
+use super::transfer;
 
 /// A client's index in the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientId(pub usize);
+
+/// How a connection is read, which depends on its protocol.
+#[derive(Debug)]
+pub enum Speech {
+    /// SIMP.
+    Simp(Reader),
+    /// IMTP or PITP.
+    Transfer(Protocol, transfer::Reader),
+}
+
+impl Speech {
+    /// At the beginning of a connection.
+    pub fn of(protocol: Protocol) -> Speech {
+        match protocol {
+            Protocol::Simp => Speech::Simp(Reader::default()),
+            Protocol::Imtp | Protocol::Pitp => Speech::Transfer(protocol, transfer::Reader::default()),
+        }
+    }
+
+    /// Which protocol it is.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Speech::Simp(_) => Protocol::Simp,
+            Speech::Transfer(protocol, _) => *protocol,
+        }
+    }
+
+    /// Takes in octets and gives what is complete.
+    ///
+    /// # Errors
+    /// What a server has no business to write.
+    pub fn read(&mut self, data: &[u8]) -> Result<Vec<Object>, String> {
+        match self {
+            Speech::Simp(reader) => reader.read(data),
+            Speech::Transfer(_, reader) => reader.read(data),
+        }
+    }
+
+    /// Has the server ended its stream? IMTP and PITP have no end but that of the connection.
+    pub fn ended(&self) -> bool {
+        match self {
+            Speech::Simp(reader) => reader.ended(),
+            Speech::Transfer(..) => true,
+        }
+    }
+
+    /// An object as octets.
+    pub fn write(&self, object: &Object) -> Vec<u8> {
+        match self {
+            Speech::Simp(_) => object.to_xml().into_bytes(),
+            Speech::Transfer(..) => transfer::write(object),
+        }
+    }
+}
 
 /// What a client does with a request that it receives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Leaves it to the test; it waits in the inbox.
     ByHand,
-    /// Answers `okay` and keeps it in the inbox.
+    /// Answers `okay` or `ok` and keeps it in the inbox.
     Okay,
     /// Answers `error` and keeps it in the inbox.
     Error,
@@ -67,8 +124,8 @@ pub struct Client {
     pub wire: Option<(WireId, usize)>,
     /// Its address.
     pub address: SocketAddr,
-    /// Reads the server's stream.
-    pub reader: Reader,
+    /// Its protocol, and what has been read of it.
+    pub speech: Speech,
     /// What has come and was not taken, and when (milliseconds).
     pub inbox: VecDeque<(u64, Object)>,
     /// What it does with `send`.
@@ -77,8 +134,8 @@ pub struct Client {
     pub notes: Answer,
     /// The number of its next request.
     pub next_request: u64,
-    /// The id of the request last taken from the inbox.
-    pub asked: Option<String>,
+    /// The id of the request last taken from the inbox, and its action.
+    pub asked: Option<(String, String)>,
     /// The server's side of the connection is closed.
     pub closed: bool,
     /// Written before the connection was open.
@@ -87,6 +144,10 @@ pub struct Client {
     pub received: usize,
     /// Set on a routing connection that logs in for an endpoint.
     pub login: Option<Login>,
+    /// An authentication by SASL that is under way.
+    pub entrance: Option<Entrance>,
+    /// A played server that lets everybody in by itself.
+    pub welcoming: bool,
     /// Of an endpoint.
     pub stage: Stage,
     /// Names of the TLS certificate it shows, if it opens with TLS.
@@ -102,7 +163,7 @@ impl Client {
             name: name.to_owned(),
             wire: None,
             address,
-            reader: Reader::default(),
+            speech: Speech::of(Protocol::Simp),
             inbox: VecDeque::new(),
             sends: Answer::ByHand,
             notes: Answer::Okay,
@@ -112,6 +173,8 @@ impl Client {
             outgoing: Vec::new(),
             received: 0,
             login: None,
+            entrance: None,
+            welcoming: false,
             stage: Stage::Plain,
             tls: None,
             alpn: Alpn::Simp,
@@ -123,7 +186,7 @@ impl Client {
         let at = self.inbox.iter().position(|(_, object)| wanted(object))?;
         let (_, object) = self.inbox.remove(at)?;
         if let Some(id) = object.get("request") {
-            self.asked = Some(id.to_owned());
+            self.asked = Some((id.to_owned(), object.action().to_owned()));
         }
         Some(object)
     }
@@ -134,14 +197,30 @@ impl Client {
         let answer = match object.action() {
             "send" => self.sends,
             "note change" | "note subscription end" => self.notes,
+            "change-notify" | "terminate-notify" => self.notes,
+            "subscribe-notify" | "unsubscribe-notify" | "fetch-notify" | "shutdown" => self.notes,
             _ => Answer::ByHand,
         };
-        let action = match answer {
-            Answer::ByHand => return None,
-            Answer::Okay => "okay",
-            Answer::Error => "error",
+        self.speech.answer(answer, id, object.action())
+    }
+}
+
+impl Speech {
+    /// An answer to a request of this id and action.
+    fn answer(&self, answer: Answer, id: &str, action: &str) -> Option<Object> {
+        let simp = matches!(self, Speech::Simp(_));
+        let entries = match (answer, simp) {
+            (Answer::ByHand, _) => return None,
+            (Answer::Okay, true) => vec![("action", "okay"), ("message", "by itself")],
+            (Answer::Error, true) => vec![("action", "error"), ("message", "by itself")],
+            (Answer::Okay, false) => vec![("action", "ok"), ("method", action)],
+            (Answer::Error, false) => {
+                vec![("action", "error"), ("method", action), ("Error-Type", "resources")]
+            }
         };
-        Some(Object::new(&[("action", action), ("response", id), ("message", "by itself")]))
+        let mut answer = Object::new(&entries);
+        answer.entries.insert(1, ("response".to_owned(), id.to_owned()));
+        Some(answer)
     }
 }
 

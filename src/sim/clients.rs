@@ -92,7 +92,8 @@ impl World {
     /// Sends an object as it is.
     pub fn send(&mut self, client: ClientId, object: &Object) {
         self.note(format!("{}> {object}", self.clients[client.0].name));
-        self.write(client, object.to_xml().as_bytes());
+        let octets = self.clients[client.0].speech.write(object);
+        self.write(client, &octets);
     }
 
     /// Sends a request under the client's next id, which is given back.
@@ -145,7 +146,7 @@ impl World {
             self.unblock(wire, direction);
             let c = &mut self.clients[client.0];
             c.received += count;
-            let objects = match c.reader.read(&data) {
+            let objects = match c.speech.read(&data) {
                 Ok(objects) => objects,
                 Err(what) => panic!("what {} reads is not what a server writes: {what}", c.name),
             };
@@ -184,6 +185,12 @@ impl World {
         if let Some(login) = self.clients[client.0].login.take() {
             return self.challenged(client, login, &object);
         }
+        if let Some(object) = self.authenticating(client, object) {
+            self.take_in(client, object);
+        }
+    }
+
+    fn take_in(&mut self, client: ClientId, object: Object) {
         let now = self.now;
         let c = &mut self.clients[client.0];
         let answer = c.automatic(&object);

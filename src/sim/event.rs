@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::credential::Secret;
+use crate::federation::Protocol;
 use crate::limits;
 use crate::node::io::{Alpn, ConnId, DialId, Input, Job, JobId, JobResult, Output, TlsPeer};
 use crate::store::record::{Committed, Read};
 
-use super::client::ClientId;
+use super::client::{ClientId, Speech};
 use super::disk::Health;
 use super::net::{Arrival, End, Wire, WireId};
 use super::world::World;
@@ -454,6 +455,8 @@ impl World {
         self.wires.push(Wire::new([End::Gone, End::Client(client)], [from, to]));
         self.clients[client.0].wire = Some((wire, 1));
         self.clients[client.0].notes = super::client::Answer::ByHand;
+        let spoken = Protocol::ALL.into_iter().find(|protocol| protocol.port() == to.port());
+        self.clients[client.0].speech = Speech::of(spoken.unwrap_or(Protocol::Simp));
         self.puppets.entry(to).or_default().push(client);
         self.wires[wire.0].pipes[1].last = self.now + late;
         self.after(late, Event::Dialled { host, life, dial, result: Ok(wire) });

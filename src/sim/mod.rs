@@ -8,8 +8,9 @@
 //! * [`host`]: one home server: its node, its connections' slots, its disk; crash and restart.
 //! * [`net`]: the streams between two ends: latency, splitting, loss, partition.
 //! * [`dns`], [`disk`]: what resolver and store answer, how late, and how they fail.
-//! * [`client`]: the other end of a connection: a SIMP client, or a server played by a test.
-//! * [`reader`]: a strict reader of what a server writes, independent of the server's own codec.
+//! * [`client`]: the other end of a connection: a client, or a server played by a test, in any of the protocols.
+//! * [`reader`], [`transfer`]: strict readers of what a server writes, independent of the server's own codecs.
+//! * [`entering`], [`sasl`]: how clients and played servers of IMTP and PITP come in.
 //! * [`script`], [`play`]: conversations as text, and how they are acted out.
 //!
 //! It is an instrument of tests: a node that breaks the contract of its driver ends it with a panic
@@ -22,11 +23,14 @@ pub mod client;
 pub mod clients;
 pub mod disk;
 pub mod dns;
+pub mod entering;
 mod event;
 pub mod host;
 pub mod net;
 pub mod play;
 pub mod reader;
+pub mod sasl;
 pub mod script;
 pub mod stage;
+pub mod transfer;
 pub mod world;

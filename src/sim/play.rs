@@ -4,17 +4,17 @@
 //!
 //! | step | what happens |
 //! | --- | --- |
-//! | `home DOMAIN… [routing=verified/open/closed] [require=medium/strong] [dns=simp/simps/none] [divert=HOST:PORT] [host=H] [port=P]` | a server starts; `kept_messages=` and other limits by name |
+//! | `home DOMAIN… [routing=verified/open/closed] [require=medium/strong] [dns=simp/simps/imtp/imtps/none] [divert=HOST:PORT] [host=H] [port=P]` | a server starts; `kept_messages=` and other limits by name |
 //! | `user ADDRESS [keeps=yes] [watchers=refuse/ask/allow]` | an account with the device key `key-of-LOCAL` and the password `password-of-LOCAL` |
 //! | `operator lock/unlock/delete/unkey ADDRESS`, `operator keeps/watchers ADDRESS VALUE`, `operator deny/allow/forget DOMAIN at HOME` | what an operator changes |
 //! | `crash/start/restart/shutdown HOME` | the process ends at once, begins, both, ends in order |
 //! | `reconfigure HOME SETTING=VALUE…` | a running server's configuration changes (SIGHUP) |
 //! | `part X Y`, `heal`, `cut X Y` | homes, played servers or `clients` can't reach each other; all is well again; connections break |
-//! | `dns DOMAIN nothing/fails/is IP/late SPAN` | what the resolvers come to know |
+//! | `dns DOMAIN nothing/fails/is IP [by=…]/late SPAN` | what the resolvers come to know |
 //! | `disk HOME well/full/broken/stuck` | how a disk does |
 //! | `clock HOME SPAN` | a wall clock jumps (`-1h`: back) |
 //! | `wait SPAN`, `settle` | time passes; until nothing is under way |
-//! | `server DOMAIN at IP` | the test itself plays that domain's server |
+//! | `server DOMAIN at IP [by=simp/imtp/simp+imtp]` | the test itself plays that domain's server |
 //! | `status HOME COUNTER=NUMBER…` | how a server says it is |
 //!
 //! Steps of a connection:
@@ -23,30 +23,38 @@
 //! | --- | --- |
 //! | `NAME logs in [as ADDRESS] [user=U] [key=K] [algorithms=A] [version=V] [from=IP] [at=HOME]` | login and connect; `self` is taken unless `keep=self` |
 //! | `NAME is refused …` | the same, but it fails, with `error` |
-//! | `NAME connects to HOME/IP:PORT [port=P] [from=IP] [tls=NAME,…] [alpn=P] [header=no]` | a connection, with the header written |
+//! | `NAME/im logs in [as ADDRESS] [user=U] [password=P] [mechanism=M] [tls=yes] [from=IP] [at=HOME]` | by SASL, SCRAM unless something else is said; `/pr`, `is refused` alike |
+//! | `NAME/im listens [Inbox=URL] [Only=P] [Except=P]` | to his own inbox, and is answered ok |
+//! | `NAME/im speaks for DOMAIN at HOME [tls=NAME,…] [from=IP]`, `NAME/im is refused for DOMAIN at HOME …` | a played server connects and authenticates by EXTERNAL |
+//! | `NAME connects to HOME/IP:PORT [port=P] [from=IP] [tls=NAME,…] [alpn=P] [header=no]` | a connection, with SIMP's header written; of IMTP and PITP the list of mechanisms is unread |
 //! | `NAME connects to HOME as DOMAIN` | the played server of that domain connects |
-//! | `NAME accepts at DOMAIN` | a connection made to a played server; its header is written |
+//! | `NAME accepts at DOMAIN` | a connection made to a played server; its header is written, or who authenticates is believed |
 //! | `NAME raw TEXT` | octets as they are |
 //! | `NAME leaves/closes/half-closes/resets/breaks` | ends its stream and closes; closes; writes no more; resets; its connection is lost |
 //! | `NAME pauses/resumes` | stops reading; goes on |
-//! | `NAME answers [sends=okay/error/never] [notes=…]` | by itself; notes are answered `okay` if nothing is said |
+//! | `NAME answers [sends=okay/error/never] [notes=…]` | by itself; notes (and PITP's notifications) are answered `okay` if nothing is said |
 //! | `NAME forgets` | what is unread |
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::federation::Protocol;
 use crate::node::io::Alpn;
 
-use super::client::{Answer, ClientId, Stage, digest};
+use super::client::{Answer, ClientId, Speech, Stage, digest};
 use super::clients::{PATIENCE, client_address};
+use super::entering::protocol_of;
 use super::net::WireId;
 use super::reader::Object;
 use super::script::{Script, Step, Value, Wanted, What};
-use super::world::{HostId, ROUTING, World};
+use super::transfer::octets;
+use super::world::{HostId, World};
+
+type Options = BTreeMap<String, String>;
 
 /// The actions that answer a request.
-const REPLIES: [&str; 5] = ["okay", "error", "describe", "challenge", "self"];
+const REPLIES: [&str; 6] = ["okay", "ok", "error", "describe", "challenge", "self"];
 
 /// Acts a conversation out.
 pub struct Player {
@@ -54,7 +62,7 @@ pub struct Player {
     pub world: World,
     pub(super) names: BTreeMap<String, ClientId>,
     pub(super) servers: BTreeMap<String, SocketAddr>,
-    variables: BTreeMap<String, String>,
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 /// Acts a conversation out in a world of its own.
@@ -99,6 +107,7 @@ impl Player {
                 self.world.settle(PATIENCE);
                 self.nothing_unread(client)
             }
+            What::Reads { who, text } => self.reads(who, text),
             What::HearsEnd(who, in_order) => self.hears_end(who, *in_order),
             What::Verb { words, options } => {
                 let words = words.iter().map(|w| self.evaluate(w)).collect::<Result<Vec<_>, _>>()?;
@@ -150,8 +159,11 @@ impl Player {
         object.entries.retain(|(k, v)| !(matches!(k.as_str(), "request" | "response") && v == "none"));
         if !given && reply {
             let asked = self.world.client(client).asked.clone();
-            let id = asked.ok_or_else(|| format!("{who} was not asked"))?;
+            let (id, action) = asked.ok_or_else(|| format!("{who} was not asked"))?;
             object.entries.insert(1, ("response".to_owned(), id));
+            if self.world.peek(client).speech.protocol() != Protocol::Simp {
+                object.entries.insert(2, ("method".to_owned(), action));
+            }
         } else if !given {
             let client = self.world.client(client);
             let id = client.next_request.to_string();
@@ -203,7 +215,7 @@ impl Player {
         if !self.world.run_until(PATIENCE, |w| w.peek(client).closed) {
             return Err(format!("{who} is not closed"));
         }
-        if in_order && !self.world.peek(client).reader.ended() {
+        if in_order && !self.world.peek(client).speech.ended() {
             return Err(format!("{who}'s stream was not ended"));
         }
         Ok(())
@@ -242,18 +254,39 @@ impl Player {
         Ok(plain)
     }
 
-    fn verb(&mut self, words: &[&str], options: &mut BTreeMap<String, String>) -> Result<(), String> {
+    fn verb(&mut self, words: &[&str], options: &mut Options) -> Result<(), String> {
         if self.world_verb(words, options)? {
             return Ok(());
         }
-        let mut option = |name: &str| options.remove(name);
         match words {
+            [who, rest @ ..] if protocol_of(who) != Protocol::Simp => match rest {
+                ["logs", "in"] => self.enters(who, None, options, Stage::In),
+                ["logs", "in", "as", address] => self.enters(who, Some(address), options, Stage::In),
+                ["is", "refused"] => self.enters(who, None, options, Stage::Refused),
+                ["is", "refused", "as", address] => self.enters(who, Some(address), options, Stage::Refused),
+                ["listens"] => self.listens(who, options),
+                ["speaks", "for", domain, "at", home] => {
+                    self.speaks_for(who, domain, home, options, Stage::In)
+                }
+                ["is", "refused", "for", domain, "at", home] => {
+                    self.speaks_for(who, domain, home, options, Stage::Refused)
+                }
+                _ => self.connection_verb(words, options),
+            },
             [who, "logs", "in"] => self.logs_in(who, None, options, Stage::In),
             [who, "logs", "in", "as", address] => self.logs_in(who, Some(address), options, Stage::In),
             [who, "is", "refused"] => self.logs_in(who, None, options, Stage::Refused),
             [who, "is", "refused", "as", address] => {
                 self.logs_in(who, Some(address), options, Stage::Refused)
             }
+            _ => self.connection_verb(words, options),
+        }
+    }
+
+    /// A step of a connection of any protocol.
+    fn connection_verb(&mut self, words: &[&str], options: &mut Options) -> Result<(), String> {
+        let mut option = |name: &str| options.remove(name);
+        match words {
             [who, "connects", "to", place] => self.connects(who, place, options),
             [who, "connects", "to", place, "as", domain] => {
                 let server = *self.servers.get(*domain).ok_or("no such server")?;
@@ -261,7 +294,7 @@ impl Player {
                 self.connects(who, place, options)
             }
             [who, "accepts", "at", domain] => self.accepts(who, domain),
-            [who, "raw", text] => self.named(who).map(|c| self.world.write(c, text.as_bytes())),
+            [who, "raw", text] => self.named(who).map(|c| self.world.write(c, &octets(text))),
             [who, "leaves"] => self.named(who).map(|c| {
                 self.world.write(c, b"</stream>\n");
                 self.world.close(c, false);
@@ -302,7 +335,7 @@ impl Player {
         &mut self,
         who: &str,
         address: Option<&str>,
-        options: &mut BTreeMap<String, String>,
+        options: &mut Options,
         wanted: Stage,
     ) -> Result<(), String> {
         let mut option = |name: &str| options.remove(name);
@@ -332,7 +365,7 @@ impl Player {
         Ok(())
     }
 
-    fn address_of(&self, who: &str) -> Result<String, String> {
+    pub(super) fn address_of(&self, who: &str) -> Result<String, String> {
         let local = self.variables.get(&format!("address of {who}"));
         local.cloned().ok_or_else(|| format!("no user is called {who}"))
     }
@@ -343,14 +376,10 @@ impl Player {
         self.variables.entry(format!("address of {local}")).or_insert(address.to_owned());
     }
 
-    fn connects(
-        &mut self,
-        who: &str,
-        place: &str,
-        options: &mut BTreeMap<String, String>,
-    ) -> Result<(), String> {
+    fn connects(&mut self, who: &str, place: &str, options: &mut Options) -> Result<(), String> {
         let mut option = |name: &str| options.remove(name);
-        let port = option("port").map_or(Ok(ROUTING), |p| p.parse()).map_err(|_| "no port")?;
+        let protocol = protocol_of(who);
+        let port = option("port").map_or(Ok(protocol.port()), |p| p.parse()).map_err(|_| "no port")?;
         let place = match place.parse() {
             Ok(place) => place,
             Err(_) => self.world.place(self.home(place)?, port),
@@ -362,15 +391,17 @@ impl Player {
         let client = self.world.new_client(who, from);
         self.world.client(client).tls = option("tls")
             .map(|names| names.split(',').filter(|n| !n.is_empty()).map(str::to_owned).collect());
+        self.world.client(client).speech = Speech::of(protocol);
         self.world.client(client).alpn = match option("alpn").as_deref() {
-            None | Some("simp") => Alpn::Simp,
+            None => Alpn::from(protocol),
+            Some("simp") => Alpn::Simp,
             Some("imtp") => Alpn::Imtp,
             Some("pitp") => Alpn::Pitp,
             Some(other) => return Err(format!("what protocol is {other}?")),
         };
         self.names.insert(who.to_owned(), client);
         self.world.open(client, place);
-        if option("header").is_none() {
+        if option("header").is_none() && protocol == Protocol::Simp {
             self.world.write_header(client);
         }
         self.world.run_until(PATIENCE, |w| w.peek(client).wire.is_some() || w.peek(client).closed);
@@ -378,13 +409,17 @@ impl Player {
     }
 
     fn accepts(&mut self, who: &str, domain: &str) -> Result<(), String> {
-        let at = *self.servers.get(domain).ok_or("no such server")?;
+        let mut at = *self.servers.get(domain).ok_or("no such server")?;
+        let protocol = protocol_of(who);
+        at.set_port(protocol.port());
         if !self.world.run_until(PATIENCE, |w| w.waiting_at(at) > 0) {
             return Err(format!("nobody connects to {domain}"));
         }
-        let client = self.world.accept(at).ok_or("nobody")?;
+        let client = self.world.welcome(at).ok_or("nobody")?;
         self.world.client(client).name = who.to_owned();
-        self.world.write_header(client);
+        if protocol == Protocol::Simp {
+            self.world.write_header(client);
+        }
         self.names.insert(who.to_owned(), client);
         Ok(())
     }
@@ -400,15 +435,25 @@ fn answer(text: &str) -> Result<Answer, String> {
 }
 
 fn fits(object: &Object, wanted: &Wanted, tests: &[(String, Value)]) -> bool {
-    let named =
-        |key: &str| matches!(key, "action" | "request" | "response") || tests.iter().any(|(k, _)| k == key);
-    object.action() == wanted.action
-        && tests.iter().all(|(key, value)| match (object.get(key), value) {
+    let is_whole = |value: &Value| matches!(value, Value::Is(_) | Value::Any);
+    let whole = |key: &str| tests.iter().filter(|(k, value)| k == key && is_whole(value)).count();
+    let named = |key: &str| {
+        matches!(key, "action" | "request" | "response" | "method")
+            || tests.iter().any(|(k, _)| k == key) && object.all(key).count() == whole(key).max(1)
+    };
+    let fits = |at: usize| {
+        let (key, value) = &tests[at];
+        // What is said of a key a second time is said of its second value.
+        let before = tests[..at].iter().filter(|(k, value)| k == key && is_whole(value)).count();
+        match (object.all(key).nth(before), value) {
             (None, Value::Absent) | (Some(_), Value::Any) => true,
             (Some(got), Value::Is(text)) => got == text,
-            (Some(got), Value::Contains(text)) => got.contains(text.as_str()),
+            (_, Value::Contains(text)) => object.all(key).any(|got| got.contains(text.as_str())),
             _ => false,
-        })
+        }
+    };
+    object.action() == wanted.action
+        && (0..tests.len()).all(fits)
         && (!wanted.only || object.entries.iter().all(|(key, _)| named(key)))
 }
 

@@ -13,12 +13,20 @@ pub const HEADER: &str = "<?xml version=\"1.0\"?>\n<stream>\n";
 pub struct Object {
     /// Its entries in the order of their arrival.
     pub entries: Vec<(String, String)>,
+    /// As it came, where that is wanted: by IMTP and PITP.
+    pub octets: Vec<u8>,
 }
 
 impl Object {
     /// An object from pairs.
     pub fn new(entries: &[(&str, &str)]) -> Object {
-        Object { entries: entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect() }
+        let entries = entries.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        Object { entries, octets: Vec::new() }
+    }
+
+    /// All values of a key, in their order: headers may be repeated.
+    pub fn all(&self, key: &str) -> impl Iterator<Item = &str> {
+        self.entries.iter().filter(move |(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     /// The value of a key.

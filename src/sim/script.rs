@@ -19,22 +19,41 @@
 //! escapes `\n \r \t \" \\` and `\u{1F600}`.
 //!
 //! * `NAME> ACTION KEY=VALUE …` sends an object. A request gets the next number as its id unless the
-//!   line says `request=ID` or `request=none`; `okay`, `error` and other replies answer the request
+//!   line says `request=ID` or `request=none`; `okay`, `ok`, `error` and other replies answer the request
 //!   that was last heard, unless the line says `response=ID`.
 //! * `NAME< ACTION KEY=VALUE …` waits for an object and takes it: the first unread one with this
 //!   action and these entries. `KEY=*` is any value, `KEY~TEXT` a value that contains the text,
-//!   `!KEY` no such entry, `only` no entry besides those named, the action and the id.
+//!   `!KEY` no such entry, `only` no entry besides those named, the action and the id. A key that is named
+//!   twice is there twice, with these values in this order.
 //! * `NAME<< …` the same, but it must be the very next unread object.
 //! * `NAME< nothing`: when all is quiet, there is nothing unread. `NAME< end`: the server ends its
 //!   stream and closes. `NAME< closed`: it closes, with or without an end of the stream.
+//! * `NAME reads TEXT`: the very next unread message is these octets (IMTP and PITP).
 //! * `$name` in a value stands for what was heard: `opaque=$o` in a heard line keeps the value under
 //!   that name, or compares it if the name is taken. `md5(…)`, `sha-256(…)`, `plain(…)` are digests
-//!   in Base64, `repeat(TEXT,COUNT)` is long.
+//!   in Base64, `repeat(TEXT,COUNT)` is long. `\xFF` between quotes is an octet.
+//!
+//! A name says which protocol its connection speaks: `ana/im` IMTP, `ana/pr` PITP, `ana` SIMP. Of IMTP and PITP the
+//! action is the method, or `ok` or `error`; keys are the names of headers, and `body` is the payload
+//! ([`super::transfer`] has the table):
+//!
+//! ```text
+//! ana/im logs in
+//! ana/im listens
+//! ben/im logs in
+//! ben/im> send Sender=im:ben@b.test Inbox=im:ana@a.test body=hello
+//! ana/im< send Sender=im:ben@b.test body=hello
+//! ana/im> ok
+//! ben/im< ok Astrength=strong only
+//! ```
+//!
 //! * Everything else is a step of the world or of a connection: [`super::play`] lists them.
 //!
 //! At the end of a conversation nobody may have anything unread.
 
 use std::fmt;
+
+use super::transfer;
 
 /// A conversation.
 #[derive(Debug, Clone)]
@@ -79,6 +98,13 @@ pub enum What {
     HearsNothing(String),
     /// The server closes a client's connection; `true`: after the end of its stream.
     HearsEnd(String, bool),
+    /// A client's next unread message is these octets.
+    Reads {
+        /// Who.
+        who: String,
+        /// The octets as a text.
+        text: String,
+    },
     /// Words and options.
     Verb {
         /// The words without `=`.
@@ -180,6 +206,7 @@ fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), Stri
                 Some('r') => '\r',
                 Some('t') => '\t',
                 Some(c @ ('"' | '\\')) => c,
+                Some('x') => octet(chars)?,
                 Some('u') => {
                     let code: String = chars.by_ref().skip(1).take_while(|&c| c != '}').collect();
                     u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).ok_or("what character?")?
@@ -189,6 +216,13 @@ fn quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), Stri
             c => word.push(c),
         }
     }
+}
+
+/// `\xFF`: an octet, for which a character stands if it is no ASCII.
+fn octet(chars: &mut std::str::Chars<'_>) -> Result<char, String> {
+    let digits: String = chars.by_ref().take(2).collect();
+    let octet = u8::from_str_radix(&digits, 16).map_err(|_| format!("what octet is {digits}?"))?;
+    transfer::text(&[octet]).chars().next().ok_or_else(|| "no octet".to_owned())
 }
 
 fn step(words: &[String]) -> Result<What, String> {
@@ -201,6 +235,11 @@ fn step(words: &[String]) -> Result<What, String> {
     }
     if let Some(who) = first.strip_suffix('<') {
         return hears(who, false, rest);
+    }
+    if let [who, word, text] = words
+        && word == "reads"
+    {
+        return Ok(What::Reads { who: who.clone(), text: text.clone() });
     }
     let (options, words): (Vec<&String>, Vec<&String>) =
         words.iter().enumerate().fold((Vec::new(), Vec::new()), |(mut o, mut w), (i, word)| {

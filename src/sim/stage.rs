@@ -8,7 +8,7 @@ use crate::admin::{AdminReply, AdminRequest};
 use crate::clock::Date;
 use crate::config::{Config, Routing};
 use crate::credential::{Cost, PasswordRecord, Secret};
-use crate::federation::{DnsError, IMTP_PORT, PITP_PORT, Service, Strength};
+use crate::federation::{DnsError, IMTP_PORT, PITP_PORT, Protocol, Service, Strength};
 use crate::store::record::{Change, Outcome, PeerRule, WatcherPolicy};
 
 use super::clients::{PATIENCE, client_address};
@@ -102,7 +102,8 @@ impl Player {
             ["dns", domain, "is", ip] => {
                 let ip = ip.parse().map_err(|_| "no IP")?;
                 self.world.dns.set(domain, Err(DnsError::Nothing));
-                self.world.dns.publish(domain, Service::Simp, ip, ROUTING);
+                let by = options.remove("by").unwrap_or("simp".to_owned());
+                publish(&mut self.world, domain, &by, ip);
             }
             ["dns", domain, "late", delay] => {
                 self.world.dns.slow(domain, ahead(delay)?.as_millis() as u64);
@@ -121,7 +122,7 @@ impl Player {
                     return Err("it does not come to rest".to_owned());
                 }
             }
-            ["server", domain, "at", ip] => self.play_server(domain, ip)?,
+            ["server", domain, "at", ip] => self.play_server(domain, ip, options)?,
             ["status", home] => self.status(home, options)?,
             _ => return Ok(false),
         }
@@ -147,19 +148,7 @@ impl Player {
             set(&mut config, &key, &value)?;
         }
         for domain in domains {
-            match dns.as_str() {
-                "simp" => self.world.dns.publish(domain, Service::Simp, address, ROUTING),
-                "simps" => self.world.dns.publish(domain, Service::Simps, address, TLS),
-                "imtp" => {
-                    self.world.dns.publish(domain, Service::ImServers, address, IMTP_PORT);
-                    self.world.dns.publish(domain, Service::PresenceServers, address, PITP_PORT);
-                }
-                "imtps" => {
-                    self.world.dns.publish(domain, Service::ImServersTls, address, TLS);
-                    self.world.dns.publish(domain, Service::PresenceServersTls, address, TLS);
-                }
-                _ => {}
-            }
+            publish(&mut self.world, domain, &dns, address);
         }
         self.world.add_host(config);
         Ok(())
@@ -204,12 +193,14 @@ impl Player {
         Ok(())
     }
 
-    fn play_server(&mut self, domain: &str, ip: &str) -> Result<(), String> {
+    fn play_server(&mut self, domain: &str, ip: &str, options: &mut Options) -> Result<(), String> {
         let ip: IpAddr = ip.parse().map_err(|_| "no IP")?;
-        let place = SocketAddr::new(ip, ROUTING);
-        self.world.play_server(place);
-        self.world.dns.publish(domain, Service::Simp, ip, ROUTING);
-        self.servers.insert(domain.to_owned(), place);
+        for protocol in Protocol::ALL {
+            self.world.play_server(SocketAddr::new(ip, protocol.port()));
+        }
+        let by = options.remove("by").unwrap_or("simp".to_owned());
+        publish(&mut self.world, domain, &by, ip);
+        self.servers.insert(domain.to_owned(), SocketAddr::new(ip, ROUTING));
         Ok(())
     }
 
@@ -224,6 +215,23 @@ impl Player {
             }
         }
         Ok(())
+    }
+}
+
+/// Publishes a domain's services in DNS: those of one family, on TLS with an `s` behind it, or of several with `+`
+/// between them.
+pub fn publish(world: &mut World, domain: &str, families: &str, address: IpAddr) {
+    for family in families.split('+') {
+        let services: &[(Service, u16)] = match family {
+            "simp" => &[(Service::Simp, ROUTING)],
+            "simps" => &[(Service::Simps, TLS)],
+            "imtp" => &[(Service::ImServers, IMTP_PORT), (Service::PresenceServers, PITP_PORT)],
+            "imtps" => &[(Service::ImServersTls, TLS), (Service::PresenceServersTls, TLS)],
+            _ => &[],
+        };
+        for (service, port) in services {
+            world.dns.publish(domain, *service, address, *port);
+        }
     }
 }
 

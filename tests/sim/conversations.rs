@@ -7,10 +7,15 @@ use hearth::sim::script::parse;
 
 use crate::seeds;
 
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts");
+/// The files' endings: the families that their conversations are about.
+const FAMILIES: [&str; 4] = [".simp", ".imtp", ".pitp", ".mixed"];
+
 /// Acts out all conversations of a file; tells all that failed.
 fn act(name: &str) {
-    let path = format!("{}/tests/scripts/{name}.simp", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(&path).unwrap();
+    let paths = FAMILIES.map(|family| format!("{SCRIPTS}/{name}{family}"));
+    let path = paths.iter().find(|path| std::path::Path::new(path).exists()).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
     let scripts = parse(&text).unwrap_or_else(|mistake| panic!("{path}: {mistake}"));
     let only = std::env::var("HEARTH_ONLY").unwrap_or_default();
     let mut failures = Vec::new();
@@ -25,7 +30,7 @@ fn act(name: &str) {
     }
     assert!(
         failures.is_empty(),
-        "{} of {played} conversations of {name}.simp failed:\n\n== {}",
+        "{} of {played} conversations of {path} failed:\n\n== {}",
         failures.len(),
         failures.join("\n== ")
     );
@@ -38,10 +43,10 @@ macro_rules! conversations {
         /// Each file has its test.
         #[test]
         fn every_file_is_acted_out() {
-            let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts"))
+            let mut files: Vec<String> = std::fs::read_dir(SCRIPTS)
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .filter_map(|file| file.strip_suffix(".simp").map(str::to_owned))
+                .filter_map(|file| FAMILIES.iter().find_map(|f| file.strip_suffix(f)).map(str::to_owned))
                 .collect();
             files.sort();
             assert_eq!(files, [$(stringify!($name)),*]);
@@ -49,4 +54,16 @@ macro_rules! conversations {
     };
 }
 
-conversations!(acl, federation, kept, login, messages, presence, profiles, restart, streams, subscriptions);
+conversations!(
+    acl,
+    federation,
+    kept,
+    login,
+    messages,
+    presence,
+    profiles,
+    restart,
+    send,
+    streams,
+    subscriptions
+);
