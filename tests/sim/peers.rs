@@ -158,6 +158,34 @@ fn behind_dead_servers_of_one_protocol_stand_those_of_another() {
     }
 }
 
+// IMTP-6.3-1, PITP-6.3-1, TOC-10: each kind of traffic has its link, and one may fail alone
+#[test]
+fn messages_arrive_by_imtp_while_the_servers_for_presence_are_down() {
+    for seed in seeds(6) {
+        let mut two = two(seed, |world, a, b| {
+            for (domain, host, presence) in [("a.test", a, None), ("b.test", b, Some(dead(1)))] {
+                let alive = world.hosts[host.0].ip();
+                let targets = vec![
+                    target(Service::ImServers, 0, 4687, &[alive]),
+                    target(Service::PresenceServers, 0, 7487, &[presence.unwrap_or(alive)]),
+                ];
+                world.dns.set(domain, Ok(Published { targets, ..Published::default() }));
+            }
+        });
+        let links = |two: &mut Two| {
+            let links = two.world.status(HostId(0)).links_by_protocol;
+            links.into_iter().filter(|(_, up)| *up > 0).map(|(protocol, _)| protocol).collect::<Vec<_>>()
+        };
+        let fetch = [("action", "fetch"), ("to", "bob@b.test"), ("from", "alice@a.test")];
+        let id = two.world.request(two.alice, &fetch);
+        assert_eq!(two.message(), "okay", "seed {seed}");
+        assert_eq!(links(&mut two), ["imtp"]);
+        let reply = two.world.expect(two.alice, Duration::from_secs(40), |o| o.get("response") == Some(&id));
+        assert_eq!(reply.expect("an answer").get("message"), Some("remote server is not available"));
+        assert_eq!(two.message(), "okay", "seed {seed}");
+    }
+}
+
 // TOC-6
 #[test]
 fn a_domain_that_leads_to_ourselves_is_not_connected_to() {
