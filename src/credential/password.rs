@@ -6,12 +6,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, PasswordHash, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use ring::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -127,7 +129,11 @@ impl PasswordRecord {
 /// RFC 5802 3: SaltedPassword, the slow part of SCRAM. The password is prepared here.
 pub(super) fn salted(password: &str, salt: &[u8], iterations: u32) -> Zeroizing<[u8; 32]> {
     let password = prepare(password);
-    Zeroizing::new(pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations))
+    let mut salted = Zeroizing::new([0; 32]);
+    // RFC 5802 asks for one iteration at least.
+    let iterations = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+    pbkdf2::derive(PBKDF2_HMAC_SHA256, iterations, salt, password.as_bytes(), salted.as_mut());
+    salted
 }
 
 /// Does the password fit the verifier (PHC string format)? Takes some ten milliseconds.

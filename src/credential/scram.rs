@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Written here, since the crates there are ask for a user's keys by a callback that answers at once
-//! (`rsasl`, `scram`, `scram-rs`), and ours come from the store a tick later; hashing, HMAC and PBKDF2 are
-//! RustCrypto's. Nonces are handed in. The channel binding is `tls-server-end-point`
+//! (`rsasl`, `scram`, `scram-rs`), and ours come from the store a tick later; hashing and HMAC are RustCrypto's,
+//! PBKDF2 is ring's. Nonces are handed in. The channel binding is `tls-server-end-point`
 //! ([`channel`](super::channel)).
 
 mod client;
