@@ -409,6 +409,8 @@ class Link:
             answer = self.answer(message)
             if answer is not None:
                 self.raw(answer)
+                if message.method == "shutdown":
+                    self.stream.stop()  # COMMON-14.2-2: there is no other server to go to
         elif message.kind in ("ok", "error"):
             self._take_answer(message)
 

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import authority
@@ -96,7 +97,7 @@ class Theatre:
 
     def play(self, one):
         """Runs one check; returns what went wrong, or None."""
-        scene, wrong = None, None
+        scene, wrong, started = None, None, time.monotonic()
         try:
             self.open()
             scene = Scene(self)
@@ -106,6 +107,7 @@ class Theatre:
         faults = scene.close() if scene else []
         if faults and wrong is None:
             wrong = f"the server wrote what it must not: {faults[0]}"
+        if os.environ.get("TIMES"): print(round(time.monotonic()-started,2), one.title, flush=True)
         return wrong
 
     def close(self):

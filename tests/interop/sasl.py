@@ -3,6 +3,7 @@
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import os
@@ -80,6 +81,12 @@ def saslname(name):
     return name.replace("=", "=3D").replace(",", "=2C")
 
 
+@functools.lru_cache(1000)
+def keys(password, salt, rounds):
+    """The keys, kept for the next login: they are slow to make (RFC 5802 section 5.1)."""
+    return Keys(password, salt, rounds)
+
+
 class Keys:
     """What a password is to SCRAM."""
 
@@ -128,12 +135,12 @@ class Scram:
         self.salt, self.rounds = base64.b64decode(given["s"], validate=True), int(given["i"])
         if self.rounds < 4096:
             raise Wrong(f"{self.rounds} rounds (RFC 7677: at least 4096)")
-        keys = Keys(self._password, self.salt, self.rounds)
+        made = keys(self._password, self.salt, self.rounds)
         bound = base64.b64encode(self._header.encode() + self._binding).decode()
         bare = f"c={bound},r={given['r']}"
         told = f"{self._bare},{text},{bare}".encode()
-        self._expected = keys.signature(told)
-        return f"{bare},p={base64.b64encode(keys.proof(told)).decode()}".encode()
+        self._expected = made.signature(told)
+        return f"{bare},p={base64.b64encode(made.proof(told)).decode()}".encode()
 
     def finish(self, data):
         """The server proves that it knows the keys; without that its ok is not believed."""
