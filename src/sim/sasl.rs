@@ -2,11 +2,13 @@
 //! with and without channel binding, PLAIN, EXTERNAL. Written from the RFCs, apart from the server's code.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use ring::pbkdf2::{self, PBKDF2_HMAC_SHA256};
 use sha2::{Digest as _, Sha256};
 
 use super::reader::Object;
@@ -130,8 +132,9 @@ fn keys(password: &str, salt: &str, iterations: &str) -> [[u8; 32]; 2] {
     let name = [password, salt, iterations].map(str::to_owned);
     *made.entry(name).or_insert_with(|| {
         let salt = STANDARD.decode(salt).expect("a salt");
-        let count = iterations.parse().expect("a number of iterations");
-        let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, count);
+        let count: NonZeroU32 = iterations.parse().expect("a number of iterations");
+        let mut salted = [0; 32];
+        pbkdf2::derive(PBKDF2_HMAC_SHA256, count, &salt, password.as_bytes(), &mut salted);
         [b"Client Key", b"Server Key"].map(|name| hmac(&salted, name))
     })
 }
