@@ -52,6 +52,12 @@ fn a_stock_client_sees_what_the_protocol_promises() {
     script("conformance.py", &[HEARTH]);
 }
 
+/// What a stock client and the server say to each other, as Wireshark shows it.
+#[test]
+fn wireshark_reads_what_is_said() {
+    script("dissector.py", &[HEARTH]);
+}
+
 /// Two servers, two domains, a real name server.
 #[test]
 fn two_domains_meet_by_dns() {

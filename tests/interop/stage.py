@@ -11,7 +11,7 @@ from simp_client import Connection, Refused, Routing
 CHECKS = []
 LIBRARY = (
     "simp_client.py", "simp_wire.py", "stage.py", "house.py", "conformance.py", "imtp_stage.py", "imtp_link.py",
-    "imtp_client.py", "pitp_client.py", "imtp_wire.py",
+    "imtp_client.py", "pitp_client.py", "imtp_wire.py", "capture.py",
 )
 
 
