@@ -20,8 +20,8 @@ use super::account::{Account, AccountKey};
 use super::acl::Operation;
 use super::address::Address;
 use super::op::{
-    Answer, By, EndpointId, Envelope, NOTIFIER, News, Origin, Refusal, Reply, Report, Request, Seat, Thanks,
-    TxId,
+    Answer, By, EndpointId, Envelope, Lease, NOTIFIER, News, Origin, Refusal, Reply, Report, Request, Seat,
+    Thanks, TxId,
 };
 use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
 use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
@@ -282,6 +282,11 @@ impl Hub {
             return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
         }
         let mut envelope = envelope;
+        if let Request::Subscribe { lease: Lease::Millis(..=0), .. } = &envelope.request {
+            // His server may be one that knows of no leases, and would grant it for ever (OC-40).
+            let answer = Answer::refused(Refusal::Malformed);
+            return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+        }
         if let Request::Subscribe { name: name @ None, .. } = &mut envelope.request {
             // The server there may be one that gives out no tokens.
             *name = Some(self.random_token().into());
@@ -330,6 +335,10 @@ impl Hub {
             waiting,
             name: match &envelope.request {
                 Request::Subscribe { name: Some(name), .. } => Some(CompactString::new(name)),
+                _ => None,
+            },
+            lease: match &envelope.request {
+                Request::Subscribe { lease: Lease::Millis(millis), .. } => Some(*millis),
                 _ => None,
             },
             best: None,
@@ -416,8 +425,8 @@ impl Hub {
         reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
-        let Transaction { origin, kind, from, to, sent, .. } = transaction;
-        self.reply_to(now, origin, kind, &from, &to, sent, reply, out);
+        let Transaction { origin, kind, from, to, sent, lease, .. } = transaction;
+        self.reply_to(now, origin, (kind, lease), &from, &to, sent, reply, out);
     }
 
     /// Answers a request that never became a transaction.
@@ -432,7 +441,7 @@ impl Hub {
         answer: Answer<'_>,
         out: &mut impl Outlet,
     ) {
-        self.reply_to(now, origin, kind, from, to, now.date, Reply::ours(answer), out);
+        self.reply_to(now, origin, (kind, None), from, to, now.date, Reply::ours(answer), out);
     }
 
     #[allow(clippy::too_many_arguments)] // as above
@@ -440,7 +449,7 @@ impl Hub {
         &mut self,
         now: Now,
         origin: Origin,
-        kind: Kind,
+        (kind, lease): (Kind, Option<i64>),
         from: &Address,
         to: &Address,
         sent: crate::clock::Date,
@@ -466,7 +475,7 @@ impl Hub {
                 }
                 let ours = self.domains.contains(from.domain());
                 if ours && kind == Kind::Subscribe {
-                    return self.own_subscription(now, handle, tag, from, to, reply, out);
+                    return self.own_subscription(now, (handle, tag), from, to, lease, reply, out);
                 }
                 // What the recipient says himself is his to say (OC-58).
                 if let Answer::Refused { refusal, words: None } = answer
@@ -510,7 +519,7 @@ pub(super) struct Holders {
 /// A subscription that is asked for.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub lease: super::op::Lease,
+    pub lease: Lease,
     pub name: Option<String>,
 }
 

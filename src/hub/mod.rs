@@ -684,17 +684,17 @@ impl Hub {
     fn own_subscription(
         &mut self,
         now: Now,
-        handle: Handle,
-        tag: CompactString,
+        (handle, tag): (Handle, CompactString),
         from: &Address,
         to: &Address,
+        lease: Option<i64>,
         reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
         match (&reply.answer, self.loaded(from)) {
             (Answer::Granted { .. }, Some(key)) => {
                 let origin = Origin::Peer { handle, tag };
-                self.remember_granted(now, key, origin, to.clone(), reply.into_owned(), out);
+                self.remember_granted(now, key, origin, to.clone(), lease, reply.into_owned(), out);
             }
             _ => {
                 out.answer(handle, &tag, Kind::Subscribe, to, &reply);

@@ -82,6 +82,8 @@ pub(super) struct Watching {
     pub token: String,
     /// None: it lasts until it is ended.
     pub expires: Option<Date>,
+    /// The other server knows nothing of that: we end it.
+    pub unleased: bool,
     pub holder: Holder,
     pub state: WatchingState,
     /// The presence last passed on, as a fingerprint.
@@ -119,6 +121,7 @@ impl Watching {
             presentity: outbound.presentity,
             token: outbound.token,
             expires: outbound.expires,
+            unleased: false,
             holder: if outbound.automatic { Holder::List } else { Holder::Client },
             state: WatchingState::Live { renew: None },
             seen: None,
@@ -132,6 +135,7 @@ impl Watching {
             presentity,
             token,
             expires: None,
+            unleased: false,
             holder,
             state: WatchingState::Asking { tries: 0 },
             seen: None,
@@ -263,7 +267,9 @@ impl Account {
             WatchingState::Again { at, .. } => Some(at),
             WatchingState::Asking { .. } | WatchingState::Refused => None,
         });
-        leases.chain(again).chain(watching).chain(self.held_until).min()
+        let unleased = self.watching.iter().filter(|watching| watching.unleased);
+        let ends = unleased.filter_map(|watching| watching.expires.map(on_tick));
+        leases.chain(again).chain(watching).chain(ends).chain(self.held_until).min()
     }
 
     /// May one more subscription of this watcher be taken?

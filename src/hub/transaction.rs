@@ -90,6 +90,8 @@ pub(super) struct Transaction {
     pub waiting: Waiting,
     /// The name that a subscription was asked for under.
     pub name: Option<CompactString>,
+    /// The lease that was asked for, milliseconds.
+    pub lease: Option<i64>,
     /// The best that has been said so far.
     pub best: Option<Box<Reply<'static>>>,
 }

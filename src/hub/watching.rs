@@ -257,6 +257,7 @@ impl Hub {
 
     /// The timer of the account: leases that want renewal, servers that are tried again.
     pub(super) fn contacts_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        self.end_unleased(now, key, out);
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
         let due: Vec<_> = account
@@ -277,20 +278,36 @@ impl Hub {
         }
     }
 
-    /// A user's own subscription was granted: it is remembered before he hears of it.
+    /// Leases that only we know of have run out: the presentities' servers are told that it is over.
+    fn end_unleased(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let from = account.address.clone();
+        let over = account.watching.extract_if(.., |w| w.unleased && !w.lasts(now.date));
+        let over: Vec<_> = over.map(|w| (w.presentity, w.token)).collect();
+        for (presentity, token) in over {
+            self.end_foreign(now, from.clone(), presentity, token, out);
+        }
+    }
+
+    /// A user's own subscription was granted: it is remembered before he hears of it. `asked`: the lease that he
+    /// has asked for.
+    #[allow(clippy::too_many_arguments)] // what a grant consists of
     pub(super) fn remember_granted(
         &mut self,
         now: Now,
         key: AccountKey,
         origin: Origin,
         presentity: Address,
+        asked: Option<i64>,
         mut reply: Reply<'static>,
         out: &mut impl Outlet,
     ) {
         let Answer::Granted { millis, token, .. } = &mut reply.answer else { return };
         // A client that asked for a lease is given one, also where the other server knows of none: its end
-        // ends the subscription.
-        let lease = millis.unwrap_or(limits::LEASE.as_millis() as i64).max(0);
+        // ends the subscription (OC-40).
+        let unleased = millis.is_none();
+        let longest = limits::LEASE.as_millis() as i64;
+        let lease = millis.unwrap_or(asked.unwrap_or(longest).min(longest)).max(0);
         *millis = Some(lease);
         let token = token.to_string();
         let Some(account) = self.accounts.get_mut(key) else { return };
@@ -309,10 +326,11 @@ impl Hub {
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
         account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
         // News is let in from now on: the other side does not wait for our disk.
-        account.watching.push(Watching::kept(outbound.clone()));
+        account.watching.push(Watching { unleased, ..Watching::kept(outbound.clone()) });
         account.unsettled += 1;
         let write = Write::PutOutbound { account: account.id, outbound: outbound.clone() };
         self.write(write, Then::Remembered { key, origin, outbound, reply: Box::new(reply) });
+        self.schedule(now, key);
     }
 
     /// It could not be written down: it is not kept here, and ended there.

@@ -13,6 +13,7 @@ mod faults;
 mod grammar;
 mod hostile;
 mod kept;
+mod matrix;
 mod peers;
 mod people;
 mod reports;
