@@ -4,6 +4,7 @@
 //! try; the node keeps one link per peer domain, opened on demand, and decides by the same facts
 //! whether a connection may speak for a domain. Nothing here does I/O or knows a wire format.
 
+pub mod peer;
 pub mod route;
 
 use std::net::{IpAddr, SocketAddr};

@@ -26,6 +26,7 @@ use super::op::{
 use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
 use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
 use crate::clock::Now;
+use crate::federation::peer;
 use crate::limits;
 
 /// An answer of the kind that the question asks for: another home server may say anything. `name` is what the
@@ -203,7 +204,7 @@ impl Hub {
     /// Has he asked to watch, and not heard yet? The first news may come before the answer: they travel on
     /// two connections.
     fn is_asking(&self, watcher: &Address, presentity: &Address, name: Option<&str>) -> bool {
-        let Some(remote) = self.remotes.get(presentity.domain()) else { return false };
+        let Some(remote) = self.remotes.get(&*self.peer_of(presentity, watcher)) else { return false };
         remote.lane(Kind::Subscribe.traffic()).iter().filter_map(|tx| self.transactions.get(tx)).any(
             |transaction| {
                 transaction.kind == Kind::Subscribe
@@ -292,7 +293,8 @@ impl Hub {
             *name = Some(self.random_token().into());
         }
         let Some(tx) = self.open(now, origin, &envelope, Waiting::Remote, out) else { return };
-        let domain = envelope.to.domain();
+        let peer = self.peer_of(&envelope.to, &envelope.from);
+        let domain: &str = &peer;
         match out.forward(domain, tx, &envelope) {
             Ok(()) => {
                 let deadline = now.tick + limits::ANSWER_REMOTE;
@@ -316,6 +318,12 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// The server of another domain, as it is talked to for one of ours.
+    fn peer_of<'a>(&self, to: &'a Address, from: &Address) -> Cow<'a, str> {
+        let first = self.domains.default_domain().is_some_and(|domain| domain.as_str() == from.domain());
+        peer::name(to.domain(), (!first).then(|| from.domain()))
     }
 
     fn open(

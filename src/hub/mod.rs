@@ -125,7 +125,7 @@ pub enum Errand {
 pub enum Leg<'a> {
     /// An endpoint.
     Endpoint(EndpointId),
-    /// The home server of a domain.
+    /// A peer ([`crate::federation::peer`]).
     Remote(&'a str),
 }
 
@@ -151,12 +151,13 @@ pub trait Outlet {
     /// # Errors
     /// If it can't be said in the endpoint's protocol.
     fn deliver(&mut self, handle: Handle, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal>;
-    /// Hands a request to the home server of another domain, or will as soon as it is connected. Which server
+    /// Hands a request to the home server of another domain, or will as soon as it is connected. `peer` names it
+    /// and the domain of ours that it is for ([`crate::federation::peer`]). Which server
     /// that is may depend on [`Kind::traffic`].
     ///
     /// # Errors
     /// If that domain is not talked to, or too much waits for it already.
-    fn forward(&mut self, domain: &str, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal>;
+    fn forward(&mut self, peer: &str, tx: TxId, envelope: &Envelope<'_>) -> Result<(), Refusal>;
     /// Tells an endpoint some news.
     fn tell(&mut self, handle: Handle, news: News<'_>);
     /// Asks the store; [`Hub::read_done`] follows.

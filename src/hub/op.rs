@@ -410,6 +410,8 @@ pub enum Refusal {
     Resources,
     /// The recipient's server can't be reached.
     Communications,
+    /// The recipient's domain doesn't exist, or has no server.
+    NoSuchDomain,
     /// The recipient, or his server, did not answer in time.
     NoAnswer,
 }
@@ -441,6 +443,7 @@ impl Refusal {
             Refusal::Raced => "somebody else has changed it meanwhile",
             Refusal::Resources => "a server was short of resources",
             Refusal::Communications => "the recipient's server could not be reached",
+            Refusal::NoSuchDomain => "there is no such domain, or it has no server",
             Refusal::NoAnswer => "the recipient did not answer",
         }
     }

@@ -107,7 +107,7 @@ impl Hub {
             Answer::Described(_) | Answer::Granted { .. } => Refusal::Malformed,
         };
         let passing = match unkind {
-            Refusal::NoAnswer | Refusal::Communications | Refusal::Resources => true,
+            Refusal::NoAnswer | Refusal::Communications | Refusal::NoSuchDomain | Refusal::Resources => true,
             Refusal::NotSubscribed | Refusal::SourceRefused | Refusal::Unsupported | Refusal::Malformed => {
                 false
             }

@@ -210,7 +210,8 @@ impl Hub {
                 }
             }
             Answer::Refused {
-                refusal: Refusal::Communications | Refusal::NoAnswer | Refusal::Resources,
+                refusal:
+                    Refusal::Communications | Refusal::NoSuchDomain | Refusal::NoAnswer | Refusal::Resources,
                 ..
             } if waiting.is_empty() => {
                 let at = now.tick + RETRY * (1 << u32::from(tries.min(4)));

@@ -60,7 +60,9 @@ pub fn error_type(refusal: Refusal, method: Method, stranger: bool) -> ErrorType
         Refusal::OutOfRange => ErrorType::MappingRange,
         Refusal::Raced => ErrorType::UpdateRace,
         Refusal::Resources => ErrorType::Resources,
-        Refusal::Communications | Refusal::NoAnswer => ErrorType::Communications,
+        // Of a method without a target it is not asked who is to be found (TOC-5).
+        Refusal::NoSuchDomain if method.target().is_some() => ErrorType::TargetNotFound,
+        Refusal::Communications | Refusal::NoSuchDomain | Refusal::NoAnswer => ErrorType::Communications,
     };
     if method.may_fail_with(wanted) {
         wanted

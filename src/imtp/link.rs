@@ -11,14 +11,20 @@ use super::session::Greeting;
 use super::write::{self, Relayed};
 use crate::clock::Now;
 use crate::credential::sasl::Mechanism;
-use crate::node::Core;
+use crate::federation::peer;
+use crate::hub::address::Domain;
 use crate::node::io::ConnId;
+use crate::node::{Core, Role};
 
 /// The id of the one command that comes before all others.
 const AUTH: u64 = 1;
 
 /// The peer's list of mechanisms.
 pub(super) fn mechanisms(core: &mut Core, id: ConnId, mechanisms: Mechanisms<'_>) {
+    let Some(conn) = core.io.conns.get(id) else { return };
+    let Role::Link(name) = &conn.role else { return };
+    let first = core.hub.domains().default_domain().map(Domain::as_str);
+    let Some(ours) = peer::ours(name).or(first).map(str::to_owned) else { return };
     let Some(session) = core.io.conns.get_mut(id).and_then(|conn| conn.session()) else { return };
     let seen = Mechanism::ALL
         .into_iter()
@@ -28,11 +34,7 @@ pub(super) fn mechanisms(core: &mut Core, id: ConnId, mechanisms: Mechanisms<'_>
         Greeting::Listening if mechanisms.has(Mechanism::External.name()) => {
             session.offered = seen;
             session.greeting = Greeting::Asked;
-            let Some(domain) = core.hub.domains().default_domain().cloned() else { return };
-            let auth = Auth::Begin {
-                mechanism: Mechanism::External.name(),
-                initial: Some(domain.as_str().as_bytes()),
-            };
+            let auth = Auth::Begin { mechanism: Mechanism::External.name(), initial: Some(ours.as_bytes()) };
             core.io.write(id, |out| write::command(out, AUTH, &Command::Auth(auth), &Relayed::default()));
         }
         Greeting::Listening => core.io.link_refused(id, "it does not offer EXTERNAL".to_owned()),

@@ -17,6 +17,7 @@ use super::method::{Method, Side};
 use super::url::{Subscription, Url};
 use super::write::{self, Relayed};
 use crate::clock::Now;
+use crate::federation::peer;
 use crate::hub::address::{Address, Domain};
 use crate::hub::op::{
     self, EndpointId, Envelope, Lease, NOTIFIER, Native, Notice, Origin, Refusal, Report, Request, Trail,
@@ -63,7 +64,8 @@ pub(super) fn take(
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let speaker = match (&conn.role, conn.wire.session_ref().and_then(|session| session.user.clone())) {
         (Role::Client(endpoint), Some(user)) => Speaker::User(*endpoint, user),
-        (Role::Server(domain) | Role::Link(domain), _) => Speaker::Server(Arc::clone(domain)),
+        (Role::Server(domain), _) => Speaker::Server(Arc::clone(domain)),
+        (Role::Link(name), _) => Speaker::Server(peer::domain(name).into()),
         _ => Speaker::Stranger,
     };
     let method = command.method();

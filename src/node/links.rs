@@ -36,7 +36,7 @@ use super::{Due, Event, Io, wire};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
 use crate::federation::route::Dead;
-use crate::federation::{Family, Place, Protocol, Traffic};
+use crate::federation::{Family, Place, Protocol, Traffic, peer};
 use crate::hub::Kind;
 use crate::hub::address::Domain;
 use crate::hub::op::{Envelope, Refusal, TxId};
@@ -120,6 +120,8 @@ struct Round {
     failed: Vec<Place>,
     give_up: Tick,
     trouble: String,
+    /// DNS is sure that there is nothing.
+    nothing: bool,
 }
 
 impl Round {
@@ -303,7 +305,7 @@ impl Io {
         tx: TxId,
         envelope: &Envelope<'_>,
     ) -> Result<(), Refusal> {
-        if !self.links.admits(domain, &self.config.federation) {
+        if !self.links.admits(peer::domain(domain), &self.config.federation) {
             return Err(Refusal::Communications);
         }
         let (now, traffic) = (self.now, Kind::from(&envelope.request).traffic());
@@ -362,7 +364,8 @@ impl Io {
         peer.link_mut(protocol).state = State::Down;
         for traffic in peer.on(protocol) {
             peer.lane_mut(traffic).way = Way::Idle;
-            self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic));
+            let refusal = Refusal::Communications;
+            self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic, refusal));
         }
         self.arm_peer(domain);
     }
@@ -448,15 +451,24 @@ impl Io {
         if self.links.admits(domain.as_str(), &self.config.federation) {
             return;
         }
-        let Some((name, _)) = self.links.peers.get_key_value(domain.as_str()) else { return };
-        let name = Arc::clone(name);
+        let mut denied: Vec<_> =
+            self.links.peers.keys().filter(|name| peer::domain(name) == domain.as_str()).cloned().collect();
+        denied.sort_unstable();
+        for name in denied {
+            self.deny(&name);
+        }
+    }
+
+    /// The links to this peer end.
+    fn deny(&mut self, name: &Arc<str>) {
         let denied = format!("{name} is denied by the rules about peers");
         for traffic in Traffic::ALL {
-            self.tested(&name, traffic, false, denied.clone());
+            self.tested(name, traffic, false, denied.clone());
             // What was on its way there, or waited to be, has failed.
-            self.events.push_back(Event::LinkFailed(Arc::clone(&name), traffic));
+            let refusal = Refusal::Communications;
+            self.events.push_back(Event::LinkFailed(Arc::clone(name), traffic, refusal));
         }
-        let Some(peer) = self.links.peers.remove(&name) else { return };
+        let Some(peer) = self.links.peers.remove(name) else { return };
         for link in peer.links {
             match link.state {
                 State::Up { conn, .. } => self.end(conn),

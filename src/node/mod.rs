@@ -118,7 +118,7 @@ pub(crate) enum Event {
     /// A connection whose peer has ended his stream has its last answer.
     Finish(ConnId),
     /// The link that this traffic to a domain went over is gone, or none can be had.
-    LinkFailed(Arc<str>, Traffic),
+    LinkFailed(Arc<str>, Traffic, Refusal),
     /// What was to be asked of a domain can't be said in the protocol of its link.
     Unsaid(Arc<str>, TxId, Refusal),
 }
@@ -358,9 +358,8 @@ impl Core {
                 Event::Cut(id) => self.cut(now, id),
                 Event::Resume(id) => intake::resume(self, now, id),
                 Event::Finish(id) => self.io.end(id),
-                Event::LinkFailed(domain, traffic) => {
+                Event::LinkFailed(domain, traffic, refusal) => {
                     self.io.links.forget_queue(&domain, traffic);
-                    let refusal = Refusal::Communications;
                     self.hub.remote_failed(now, &domain, traffic, refusal, &mut self.io);
                 }
                 Event::Unsaid(domain, tx, refusal) => {

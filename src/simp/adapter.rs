@@ -43,7 +43,7 @@ pub fn text(refusal: Refusal, kind: Kind) -> &'static str {
         Refusal::OutOfRange => "malformed command",
         Refusal::Raced => "changed meanwhile",
         Refusal::Loop => "too many hops",
-        Refusal::Communications => "remote server is not available",
+        Refusal::Communications | Refusal::NoSuchDomain => "remote server is not available",
         Refusal::NoAnswer => "no answer",
     }
 }

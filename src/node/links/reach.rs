@@ -8,6 +8,7 @@ use super::{PAUSE, PAUSE_MOST, Round, State, Way, idle};
 use crate::config::Listen;
 use crate::federation::{DnsError, Place, Protocol, Published, Traffic, route};
 use crate::hub::address::Domain;
+use crate::hub::op::Refusal;
 use crate::limits;
 use crate::node::conns::{Conn, Role};
 use crate::node::io::{ConnId, DialId, Job, Output, TlsPeer};
@@ -116,7 +117,7 @@ impl Io {
         let Some(peer) = self.links.peers.get_mut(domain) else { return };
         peer.lane_mut(traffic).round.asked = true;
         let order = &self.config.federation.order;
-        let by_hand = route::by_hand(&self.config.peers, domain, order, traffic);
+        let by_hand = route::by_hand(&self.config.peers, super::peer::domain(domain), order, traffic);
         if !by_hand.is_empty() {
             return self.planned(domain, traffic, by_hand);
         }
@@ -125,7 +126,7 @@ impl Io {
             return;
         }
         peer.note(|| format!("asking DNS about {domain}"));
-        let Ok(asked) = Domain::parse(domain) else { return };
+        let Ok(asked) = Domain::parse(super::peer::domain(domain)) else { return };
         let job = self.jobs.open(Purpose::Resolve(Arc::clone(domain)));
         self.outputs.push_back(Output::Job { job, work: Job::Resolve(asked) });
     }
@@ -148,7 +149,10 @@ impl Io {
                     self.planned(domain, traffic, places);
                     continue;
                 }
-                Err(DnsError::Nothing) => format!("DNS knows no server of {domain}"),
+                Err(DnsError::Nothing) => {
+                    lane.round.nothing = true;
+                    format!("DNS knows no server of {domain}")
+                }
                 Err(DnsError::Failed) => format!("DNS did not answer about {domain}"),
             };
             lane.round.trouble = why;
@@ -175,7 +179,8 @@ impl Io {
     }
 
     fn dial(&mut self, domain: &Arc<str>, place: Place, give_up: crate::clock::Tick) {
-        let (Ok(name), Some(peer)) = (Domain::parse(domain), self.links.peers.get_mut(domain)) else {
+        let asked = Domain::parse(super::peer::domain(domain));
+        let (Ok(name), Some(peer)) = (asked, self.links.peers.get_mut(domain)) else {
             return;
         };
         let dial = DialId(self.links.next_dial);
@@ -298,14 +303,15 @@ impl Io {
     fn lane_failed(&mut self, domain: &Arc<str>, traffic: Traffic) {
         let Some(peer) = self.links.peers.get_mut(domain) else { return };
         let lane = peer.lane_mut(traffic);
-        let trouble = std::mem::take(&mut lane.round).trouble;
+        let Round { trouble, nothing, .. } = std::mem::take(&mut lane.round);
         log::info!("no link to {domain} for {}: {trouble}", traffic.name());
         let pause = PAUSE * (1 << lane.failures.min(10));
         lane.failures = lane.failures.saturating_add(1);
         lane.way = Way::Waiting { until: self.now.tick + pause.min(PAUSE_MOST) };
         lane.trouble = Some(trouble.clone());
         lane.queue.clear();
-        self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic));
+        let refusal = if nothing { Refusal::NoSuchDomain } else { Refusal::Communications };
+        self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic, refusal));
         self.tested(domain, traffic, false, format!("{}: no link: {trouble}", traffic.name()));
     }
 }

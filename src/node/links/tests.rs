@@ -111,7 +111,7 @@ impl Rig {
     /// What has failed since the last time.
     fn failed(&mut self) -> Vec<Traffic> {
         let failed = |event| match event {
-            Event::LinkFailed(_, traffic) => Some(traffic),
+            Event::LinkFailed(_, traffic, _) => Some(traffic),
             _ => None,
         };
         self.io().events.drain(..).filter_map(failed).collect()
