@@ -109,13 +109,53 @@ Examples:
   hearth send --as alice@example.org bob@example.net \"lunch?\"
   uptime | hearth send --as alice bob@example.net
 
-The key is a device key (`hearth user key add alice laptop`): from --key-file, else $HEARTH_KEY, else it is \
-asked for. The server of the sender's domain is found by --server, else by the configuration if the domain \
-is its own, else by DNS.
+  echo secret | hearth send --as alice --password-stdin bob@example.net \"lunch?\"
+
+Over SIMP the sender logs in with a device key (`hearth user key add alice laptop`): from --key-file, else \
+$HEARTH_KEY. Over IMTP, where his server has it, with his password: from --password-stdin, else it is asked \
+for. The server of the sender's domain is found by --server, else by the configuration if the domain is its \
+own, else by DNS.
 
 Exit status: 0 delivered, or kept for a recipient who is away (a line on stdout says so); 1 refused or failed, \
 stderr says why; 2 not understood.")]
     Send(Send),
+    /// Talk with people, and see who is there
+    #[command(after_help = "\
+Examples:
+  hearth chat alice@example.org
+  hearth chat --server im.example.org alice@example.org
+  (cat password; echo \"bob@example.net lunch?\") | hearth chat --password-stdin alice | tee log
+
+F1 or /help shows what can be typed. Contacts are kept in ~/.config/hearth/contacts. The server is found by \
+--server, else by the configuration if the domain is its own, else by DNS.
+
+Where stdout is no terminal, messages that come are lines on it (`bob@example.net: text`), and each line on \
+stdin (`bob@example.net text`) is a message. It ends with stdin, when all are answered: exit status 0 if every \
+one was delivered, 1 if not, and stderr says which.")]
+    Chat(Chat),
+}
+
+/// What `hearth chat` is told.
+#[derive(Debug, Args)]
+pub struct Chat {
+    /// Who you are [default: $HEARTH_ADDRESS]
+    #[arg(value_name = "ADDRESS", value_parser = user)]
+    pub address: Option<UserName>,
+    /// The server of your domain; it speaks TLS, unless it is on this machine
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Read the password from the first line of stdin instead of asking for it
+    #[arg(long)]
+    pub password_stdin: bool,
+    /// Where contacts are kept
+    #[arg(long, value_name = "FILE")]
+    pub contacts: Option<PathBuf>,
+    /// Lines even on a terminal
+    #[arg(long)]
+    pub lines: bool,
+    /// A name server to find the server by, instead of the system's
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "server")]
+    pub dns: Option<SocketAddr>,
 }
 
 /// What `hearth init` is told.
@@ -301,6 +341,12 @@ pub struct Send {
     /// A file that holds the sender's device key
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// Read the sender's password from the first line of stdin; the message, if it is not given, follows it
+    #[arg(long, conflicts_with = "key_file")]
+    pub password_stdin: bool,
+    /// What to speak [default: imtp with a password, where the server has it; simp with a device key]
+    #[arg(long, value_name = "PROTOCOL")]
+    pub over: Option<Over>,
     /// The server of the sender's domain
     #[arg(long, value_name = "IP:PORT")]
     pub server: Option<SocketAddr>,
@@ -310,6 +356,15 @@ pub struct Send {
     /// A name server to find it by, instead of the system's
     #[arg(long, value_name = "IP:PORT")]
     pub dns: Option<SocketAddr>,
+}
+
+/// What `hearth send` speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Over {
+    /// IMTP: logs in with the account's password
+    Imtp,
+    /// SIMP: logs in with a device key
+    Simp,
 }
 
 /// A user of ours.

@@ -6,6 +6,7 @@
 
 pub mod args;
 mod backup;
+mod chat;
 mod check;
 mod demo;
 mod failure;
@@ -14,6 +15,7 @@ mod init;
 mod key;
 mod output;
 mod peer;
+mod places;
 mod send;
 mod serve;
 mod status;
@@ -70,5 +72,6 @@ fn run(arguments: Arguments) -> Done {
         Command::Check => check::run(&house()?),
         Command::Backup { file } => backup::run(&house()?, &file),
         Command::Send(send) => send::run(config.as_deref(), send),
+        Command::Chat(chat) => chat::run(config.as_deref(), &chat),
     }
 }

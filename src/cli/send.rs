@@ -1,29 +1,25 @@
-//! `hearth send`: a message from the command line, over SIMP like any other client's.
+//! `hearth send`: a message from the command line, over IMTP or SIMP like any other client's.
 
 use std::env;
 use std::fs;
 use std::io::{IsTerminal, Read, stdin};
-use std::net::SocketAddr;
 use std::path::Path;
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
-use rustls::RootCertStore;
-
-use super::args::{self, Send, UserName};
+use super::args::{self, Over, Send, UserName};
 use super::failure::{Done, Failure, one_line};
 use super::house::{self, House};
+use super::places::Finder;
 use crate::cli::output::say;
-use crate::client::blocking::{Client, Place, Tls};
+use crate::client::blocking::transfer::Messages;
+use crate::client::blocking::{Client, Place};
+use crate::client::transfer::Body;
+use crate::client::transfer::imtp::Sent;
 use crate::client::{Account, Error, Proof};
-use crate::clock::Now;
-use crate::config::{Config, Listen, ListenProtocol};
 use crate::credential::Secret;
-use crate::federation::route::{self, Dead};
-use crate::federation::{DnsError, Family, Service, Traffic};
-use crate::hub::address::{Address, Domain, Domains};
+use crate::federation::{Protocol, SIMP_PORT};
+use crate::hub::KEPT;
+use crate::hub::address::{Address, Domains};
 use crate::limits;
-use crate::server;
 
 /// The environment's names for sender and key.
 const ADDRESS: &str = "HEARTH_ADDRESS";
@@ -37,21 +33,101 @@ pub fn run(config: Option<&Path>, send: Send) -> Done {
     let ours = house.as_ref().map(|house| house.config.domains.clone()).unwrap_or_default();
     let sender = sender(&send, &ours)?;
     let to = recipient(&send.to, &sender, &ours)?;
-    let proof = Proof::DeviceKey(key(&send, &sender)?);
+    let finder = Finder { house: house.as_ref(), dns: send.dns };
+    let over = over(&send, &finder, &sender);
+    let proof = proof(&send, over, &sender)?;
     let text = text(&send)?;
     let account = Account::new(sender.as_str(), proof).map_err(Failure::usage)?;
-    let mut client = login(&places(&send, house.as_ref(), &sender)?, &account)?;
-    let outcome = client.send(to.as_str(), &text);
+    let places = places(&send, &finder, over, &sender)?;
+    match over {
+        Over::Imtp => over_imtp(&places, &account, &to, &text),
+        Over::Simp => over_simp(&places, &account, &to, &text),
+    }
+}
+
+fn over_simp(places: &[Place], account: &Account, to: &Address, text: &str) -> Done {
+    let mut client = login(places, account, |place| Client::login(place, account.clone()))?;
+    let outcome = client.send(to.as_str(), text);
     // The message's fate is known: whether the farewell arrives changes nothing.
     let _ = client.close();
     match outcome {
-        Ok(said) if said == crate::hub::KEPT => {
+        Ok(said) if said == KEPT => {
             say!("{to} is away: the message is kept and will be read later");
             Ok(())
         }
         Ok(_) => Ok(()),
         Err(Error::Refused(why)) => Err(Failure::new(format!("not delivered to {to}: {why}"))),
         Err(error) => Err(Failure::new(format!("not known to be delivered to {to}: {error}"))),
+    }
+}
+
+fn over_imtp(places: &[Place], account: &Account, to: &Address, text: &str) -> Done {
+    let mut client = login(places, account, |place| Messages::login(place, account))?;
+    let outcome = client.send(to.as_str(), &Body::plain(text));
+    let _ = client.close();
+    match outcome {
+        Ok(Sent { said: Some(said), .. }) if said.octets == KEPT.as_bytes() => {
+            say!("{to} is away: the message is kept and will be read later");
+            Ok(())
+        }
+        // What a recipient's side has to say, when he is away for example (IMTP-16.2-14).
+        Ok(Sent { said: Some(said), .. }) => {
+            say!("{to} says: {}", one_line(&said.text()));
+            Ok(())
+        }
+        Ok(Sent { unreliable: Some(who), .. }) => {
+            say!("{to} will have it later: {} can't tell when", one_line(&who));
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+        Err(Error::Failed(why)) => Err(Failure::new(format!("not delivered to {to}: {why}"))),
+        Err(error) => Err(Failure::new(format!("not known to be delivered to {to}: {error}"))),
+    }
+}
+
+/// What to speak, unless it is said: with a password IMTP, where the server has it; with a device key SIMP.
+fn over(send: &Send, finder: &Finder<'_>, sender: &Address) -> Over {
+    if let Some(over) = send.over {
+        return over;
+    }
+    let has_key = send.key_file.is_some() || env::var_os(KEY).is_some();
+    let asks = send.password_stdin || (!has_key && stdin().is_terminal());
+    let serves = || match send.server {
+        Some(server) => server.port() != SIMP_PORT,
+        None => finder.serves(Protocol::Imtp, sender.domain()),
+    };
+    if asks && serves() { Over::Imtp } else { Over::Simp }
+}
+
+/// What the sender logs in with. A password is good for SIMP too, where nobody can listen in.
+fn proof(send: &Send, over: Over, sender: &Address) -> Result<Proof, Failure> {
+    if send.password_stdin {
+        return house::first_line_of_stdin("password").map(Proof::Password);
+    }
+    match over {
+        Over::Simp => key(send, sender).map(Proof::DeviceKey),
+        Over::Imtp if stdin().is_terminal() => {
+            let asked = rpassword::prompt_password(format!("Password of {sender}: "));
+            let asked =
+                asked.map_err(|error| Failure::new(format!("the password can't be read: {error}")))?;
+            Ok(Proof::Password(Secret::new(asked)))
+        }
+        Over::Imtp => {
+            let hint = "give it with --password-stdin, or use --over simp with a device key";
+            Err(Failure::usage(format!("no password of {sender}: {hint}")))
+        }
+    }
+}
+
+/// Where the server of the sender's domain may be, in the order to try.
+fn places(send: &Send, finder: &Finder<'_>, over: Over, sender: &Address) -> Result<Vec<Place>, Failure> {
+    let protocol = match over {
+        Over::Imtp => Protocol::Imtp,
+        Over::Simp => Protocol::Simp,
+    };
+    match send.server {
+        Some(address) => Ok(vec![finder.at(address, send.tls, sender.domain())?]),
+        None => finder.places(protocol, sender.domain()),
     }
 }
 
@@ -124,103 +200,23 @@ fn text(send: &Send) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Where the server of the sender's domain may be, in the order to try.
-fn places(send: &Send, house: Option<&House>, sender: &Address) -> Result<Vec<Place>, Failure> {
-    if let Some(address) = send.server {
-        let tls = send.tls.then(|| trust(sender.domain(), house.map(|h| &h.config))).transpose()?;
-        return Ok(vec![place(address, tls)]);
-    }
-    match house.filter(|house| house.config.domains.contains(sender.domain())) {
-        Some(house) => own(&house.config, sender.domain()),
-        None => published(send, house, sender.domain()),
-    }
-}
-
-/// Our own server, on this machine: in clear if it can be had.
-fn own(config: &Config, domain: &str) -> Result<Vec<Place>, Failure> {
-    let clear =
-        config.listen.iter().find(|l| l.protocol == ListenProtocol::Simp && !l.tls && !l.notification);
-    let tls = || {
-        let speaks = |l: &&Listen| matches!(l.protocol, ListenProtocol::Simp | ListenProtocol::Tls);
-        config.listen.iter().filter(speaks).find(|l| l.tls && !l.notification)
-    };
-    if let Some(listen) = clear {
-        return Ok(vec![place(house::here(listen.address), None)]);
-    }
-    let listen = tls().ok_or_else(|| {
-        Failure::new("the configuration has no listener for logins: add [[listen]] with protocol = \"simp\"")
-    })?;
-    Ok(vec![place(house::here(listen.address), Some(trust(domain, Some(config))?))])
-}
-
-fn published(send: &Send, house: Option<&House>, domain: &str) -> Result<Vec<Place>, Failure> {
-    let nameservers = match send.dns {
-        Some(dns) => vec![dns],
-        None => house.map(|house| house.config.nameservers.clone()).unwrap_or_default(),
-    };
-    let name = Domain::parse(domain).map_err(Failure::usage)?;
-    let found = server::find_domain(&nameservers, &name, &Service::CLIENTS).map_err(Failure::new)?.map_err(
-        |error| {
-            Failure::new(match error {
-                DnsError::Nothing => format!("{domain} publishes no server in DNS: say --server IP:PORT"),
-                DnsError::Failed => {
-                    format!("DNS does not answer about {domain}: try later, or say --server IP:PORT")
-                }
-            })
-        },
-    )?;
-    let mut random = ChaCha20Rng::from_seed(house::random()?);
-    let order = [Family::Simp];
-    route::published(Now::default(), &found, &order, Traffic::Messages, &Dead::default(), &mut random)
-        .into_iter()
-        .map(|at| {
-            let tls = at.tls.then(|| trust(domain, house.map(|h| &h.config))).transpose()?;
-            Ok(place(at.address, tls))
-        })
-        .collect()
-}
-
-fn place(address: SocketAddr, tls: Option<Tls>) -> Place {
-    let host = address.ip().to_string();
-    match tls {
-        Some(tls) => Place::secured(&host, address.port(), tls),
-        None => Place::clear(&host, address.port()),
-    }
-}
-
-/// Whose certificates are believed: the system's authorities, those of the configuration, and, for
-/// our own domain, our own certificate.
-fn trust(domain: &str, config: Option<&Config>) -> Result<Tls, Failure> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(tls) = config.and_then(|config| config.tls.as_ref()) {
-        for file in tls.ca.iter().chain([&tls.certificate]) {
-            roots.add_parsable_certificates(certificates(file)?);
-        }
-    }
-    Tls::new(domain, roots).map_err(Failure::usage)
-}
-
-fn certificates(file: &Path) -> Result<Vec<rustls::pki_types::CertificateDer<'static>>, Failure> {
-    use rustls::pki_types::pem::PemObject;
-    rustls::pki_types::CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect)
-        .map_err(|error| Failure::new(format!("{}: not PEM certificates: {error}", file.display())))
-}
-
 /// Logs in at the first place that can be reached.
-fn login(places: &[Place], account: &Account) -> Result<Client, Failure> {
+fn login<C>(
+    places: &[Place],
+    account: &Account,
+    login: impl Fn(&Place) -> Result<C, Error>,
+) -> Result<C, Failure> {
     let mut last = None;
+    let refused = |why: &str, hint: &str| {
+        Failure::new(format!("{} can't log in: {}: {hint}", account.address(), one_line(why)))
+    };
     for place in places {
-        match Client::login(place, account.clone()) {
+        match login(place) {
             Ok(client) => return Ok(client),
             Err(Error::Refused(why)) => {
-                return Err(Failure::new(format!(
-                    "{} can't log in: {}: is it a device key of his that was not taken away?",
-                    account.address(),
-                    one_line(&why)
-                )));
+                return Err(refused(&why, "is it a device key of his that was not taken away?"));
             }
+            Err(Error::Failed(why)) => return Err(refused(&why.to_string(), "is that his password?")),
             Err(error) => last = Some(error),
         }
     }

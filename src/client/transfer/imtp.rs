@@ -100,7 +100,7 @@ impl Service for Imtp {
 
 impl Session {
     /// Asks for the messages to us: of all senders, or of those of the patterns `only`; and not those of `except`.
-    /// It replaces what was asked before (IMTP-16.1-5).
+    /// It replaces what was asked before (IMTP-16.1-6).
     ///
     /// # Errors
     /// [`Error::Caller`] if a pattern is none.

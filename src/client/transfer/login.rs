@@ -2,7 +2,7 @@
 //!
 //! SCRAM-SHA-256 everywhere, bound to the channel where the server offers that; PLAIN only where nobody can
 //! listen in. The server has to prove that it knows the account too, and to repeat its list of mechanisms, so that
-//! somebody between us who has shortened the first one is found out (COMMON-14.1-15).
+//! somebody between us who has shortened the first one is found out (COMMON-14.1-19).
 
 use crate::client::{Account, Error, Proof};
 use crate::credential::Secret;

@@ -66,7 +66,7 @@ pub enum Event<S: Service> {
     },
     /// The server tells something.
     Told(S::Notice),
-    /// The server is about to stop: the program is asked to connect elsewhere (COMMON-14.2-1).
+    /// The server is about to stop: the program is asked to connect elsewhere (COMMON-14.2-2).
     Moving,
     /// The connection is gone.
     Ended,

@@ -60,7 +60,7 @@ fn ready<S: Service>() -> Session<S> {
 
 #[test]
 fn plain_is_said_once_and_only_where_nobody_listens_in() {
-    // COMMON-14.1-2, COMMON-14.1-4, TOC-18, RFC 4616
+    // COMMON-14.1-2, COMMON-14.1-7, COMMON-14.1-17, TOC-18, RFC 4616
     let mut session: Session<Imtp> = Session::new(login(Channel::Loopback));
     assert_eq!(said(&mut session), "");
     hear(&mut session, "=mech EXTERNAL PLAIN\n");
@@ -120,7 +120,7 @@ fn scram(
 
 #[test]
 fn scram_is_bound_to_the_channel_where_that_is_offered() {
-    // COMMON-14.1-5, COMMON-14.1-7, TOC-18, RFC 5802 6
+    // COMMON-14.1-3, COMMON-14.1-8, COMMON-14.1-12, TOC-18, RFC 5802 6
     let everything = ["PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"; 2];
     let (head, done) = scram(Channel::Tls(Some([1; 32].into())), "pencil", everything, Some(&[1; 32]));
     assert_eq!(head, wire(">1 auth\nMechanism: SCRAM-SHA-256-PLUS\nContent-Length: 63"));
@@ -134,7 +134,7 @@ fn scram_is_bound_to_the_channel_where_that_is_offered() {
 
 #[test]
 fn a_login_that_is_not_right_is_none() {
-    // COMMON-14.1-8, COMMON-14.1-15
+    // COMMON-14.1-14, COMMON-14.1-15, COMMON-14.1-19
     let lists = ["SCRAM-SHA-256"; 2];
     let (_, wrong) = scram(Channel::Clear, "pen", lists, None);
     let Err(Error::Failed(failure)) = wrong else { panic!("{wrong:?}") };
@@ -156,7 +156,7 @@ fn a_login_that_is_not_right_is_none() {
 
 #[test]
 fn messages_go_out_pipelined_and_are_answered_in_any_order() {
-    // COMMON-10-11, IMTP-16.1-1, IMTP-16.2-1, IMTP-16.2-7
+    // IMTP-16.1-1, IMTP-16.1-2, IMTP-16.2-1, IMTP-16.2-9, IMTP-16.2-13
     let mut ana: imtp::Session = ready();
     ana.listen(&["im:*@a.test", "*@*.b.test"], &["bulk@a.test"]).unwrap();
     let first = ana.send("Ben@B.test", &Body::plain("hi")).unwrap();
@@ -194,7 +194,7 @@ fn messages_go_out_pipelined_and_are_answered_in_any_order() {
 
 #[test]
 fn messages_come_in_and_are_answered_by_the_program() {
-    // IMTP-16.2-2, IMTP-11.9-1, COMMON-14.2-1, COMMON-12-2
+    // IMTP-16.2-5, IMTP-16.2-10, IMTP-16.2-13, COMMON-14.2-3, COMMON-10-4
     let mut ana: imtp::Session = ready();
     hear(
         &mut ana,
@@ -238,7 +238,7 @@ fn messages_come_in_and_are_answered_by_the_program() {
 
 #[test]
 fn whoever_is_watched_is_heard_and_nobody_else() {
-    // PITP-15.11-1, PITP-15.2-3, PITP-15.14-2, PITP-15.15-1, TOC-53
+    // PITP-15.11-1, PITP-15.2-3, PITP-15.15-1, TOC-53
     let mut ana: pitp::Session = ready();
     ana.subscribe("ben@b.test").unwrap();
     ana.subscribe("cy@b.test").unwrap();
@@ -330,7 +330,7 @@ fn the_list_of_mappings_is_edited_by_number() {
 
 #[test]
 fn the_watchers_are_watched() {
-    // PITP-15.10-3, PITP-15.6-1, PITP-15.12-1, PITP-15.13-1, PITP-15.16-1, TOC-87
+    // PITP-15.13-1, TOC-87
     let mut ana: pitp::Session = ready();
     ana.start_wi().unwrap();
     let ben = Watcher { id: Some("K3x9".into()), who: "ben@b.test".into() };
