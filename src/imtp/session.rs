@@ -56,10 +56,10 @@ pub(crate) enum Greeting {
     /// The first list of mechanisms has yet to come.
     #[default]
     Listening,
-    /// EXTERNAL has been asked for.
-    Asked,
+    /// EXTERNAL has been asked for; the fingerprint is that of the list.
+    Asked(u32),
     /// It was granted: the second list has yet to come.
-    Granted,
+    Granted(u32),
     /// It may be spoken on.
     Over,
 }

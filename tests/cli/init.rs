@@ -29,6 +29,7 @@ fn it_makes_a_server_and_prints_its_records() {
         ["im.a.test.", "3600", "IN", "A", "127.0.0.2"].to_vec(),
         srv("_im-servers._tcp.a.test.", "4687"),
         srv("_presence-servers._tcp.a.test.", "7487"),
+        // IMTP-6.1-1, PITP-6.1-1
         srv("_im-clients._tcp.a.test.", "4687"),
         srv("_presence-clients._tcp.a.test.", "7487"),
         srv("_simp._tcp.a.test.", "7467"),

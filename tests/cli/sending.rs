@@ -180,6 +180,7 @@ fn two_domains_that_insist_on_certificates_talk_on_tls() {
     serving_b.stop();
 }
 
+// COMMON-6.1-2, IMTP-6.1-1
 #[test]
 fn a_sender_without_a_configuration_finds_his_server_by_dns() {
     let (a, b) = two_domains();
@@ -197,8 +198,30 @@ fn a_sender_without_a_configuration_finds_his_server_by_dns() {
     assert_eq!(listening.next(), "by DNS");
     send(&["--server", &format!("{}:7467", a.ip), "bob@b.test", "by address"]).ok();
     assert_eq!(listening.next(), "by address");
+    let said = ["send", "--as", "alice@a.test", "--password-stdin", "--dns", &a.dns.to_string()];
+    let words = ["--over", "imtp", "bob@b.test", "by IMTP"];
+    crate::house::hearth_in(elsewhere.path(), &[&said[..], &words].concat(), "correct horse\n").ok();
+    assert_eq!(listening.next(), "by IMTP");
     serving_a.stop();
     serving_b.stop();
+}
+
+// COMMON-6.1-3
+#[test]
+fn a_domain_that_publishes_nothing_is_looked_for_at_its_own_address() {
+    let zone = dns::later();
+    let house = House::made("a.test", zone.address());
+    zone.publish(&format!("a.test. 3600 IN A {}\n", house.ip));
+    let (alice, bob) = (User::new(&house, "alice"), User::new(&house, "bob"));
+    let serving = house.serve();
+    let listening = bob.listen();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let name_server = house.dns.to_string();
+    let said = ["send", "--as", &alice.address, "--password-stdin", "--dns", &name_server, "--over", "imtp"];
+    let args = [&said[..], &["bob@a.test", "at the usual port"]].concat();
+    crate::house::hearth_in(elsewhere.path(), &args, "correct horse\n").ok();
+    assert_eq!(listening.next(), "at the usual port");
+    serving.stop();
 }
 
 #[test]

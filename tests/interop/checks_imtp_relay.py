@@ -19,7 +19,7 @@ def abroad(name="bob", domain="example.net"):
     return f"{name}{next(_NUMBERS)}@{domain}"
 
 
-@check("COMMON-4-2 COMMON-6.3-1 COMMON-7-10 IMTP-16.2-3 COMMON-11.4-8 TOC-8 TOC-19 TOC-49")
+@check("COMMON-4-2 COMMON-6.3-1 COMMON-8-3 IMTP-16.2-3 COMMON-11.4-8 TOC-8 TOC-19 TOC-49")
 def a_message_goes_out(scene):
     """The stub itself checks that EXTERNAL comes first, with the domain of the certificate."""
     alice, bob, peer = scene.im("alice", tls=True), abroad(), scene.peers["example.net"]
@@ -96,13 +96,13 @@ def what_no_foreign_server_may_ask(scene):
         equal([message for message in peer.inbox.seen("send") if message.text == "relay this"], [])
 
 
-@check("COMMON-8.1-7 TOC-19 TOC-20")
+@check("COMMON-8.1-7 TOC-19 TOC-20 COMMON-8.1-6")
 def a_certificate_is_believed_for_its_own_names(scene):
     alice = scene.im("alice", listen=True)
     peer, place = scene.peers["example.net"], scene.house.place("imtp", True)
     for names, claimed in (
         (("example.com",), "example.net"), (("www.example.net",), "example.net"), (("example.net",), "example.com"),
-        (("example.net",), ""), (("example.net",), DOMAIN), (("example.net",), "eu.example.net"), ((), "example.net"),
+        (("example.net",), ""), (("example.net",), DOMAIN), (("example.net",), "eu.example.net"), ((), "example.net"), ((DOMAIN,), DOMAIN),
         (("*.example.net",), "example.net"),
     ):
         link = peer.connect(place, "imtp", DOMAIN, names=names, authenticate=False, source=loopback())
@@ -200,6 +200,15 @@ def a_peer_whose_lists_are_odd(scene):
     peer.offers = peer.repeats = ("PLAIN", "SCRAM-SHA-256")
     refused("communications", alice.send, abroad(domain="odd.example"), "no EXTERNAL")
     equal(peer.inbox.seen("send"), [])
+    for first, second in (
+        (("EXTERNAL", "PLAIN"), ("EXTERNAL",)), (("EXTERNAL",), ("EXTERNAL", "X-STRANGE")),
+        (("X-STRANGE", "EXTERNAL"), ("EXTERNAL",)), (("EXTERNAL", "X-STRANGE"), ("X-STRANGE", "EXTERNAL")),
+    ):
+        peer.offers, peer.repeats = first, second
+        refused("communications", alice.send, abroad(domain="odd.example"), "another list")
+        equal(peer.inbox.seen("send"), [], f"{first}, then {second}")
+    peer.offers = peer.repeats = ("X-STRANGE", "EXTERNAL")
+    alice.send(abroad(domain="odd.example"), "the same list")
 
 
 @check("COMMON-6.3-2 TOC-4 TOC-5 COMMON-12-11")

@@ -14,7 +14,7 @@ def status(document, address):
     return pidf.contacts(document)[f"im:{address}"]
 
 
-@check("IMTP-16.2-10 IMTP-4-1 SIMP-5.1-3 TOC-63")
+@check("IMTP-16.2-10 IMTP-4-1 COMMON-8-6 SIMP-5.1-3 TOC-63")
 def messages_between_the_families(scene):
     """An okay of a SIMP client is a final acknowledgement: nothing is unreliable."""
     alice, bob = scene.simp("alice"), scene.im("bob", listen=True)
@@ -66,7 +66,7 @@ def refusals_between_the_families(scene):
     refused("no-listeners", bob.send, alice.ima, "he went away")
 
 
-@check("PITP-5-4 PIDF-5.4.1-2 SIMP-6.1-3 SIMP-5.2-3")
+@check("PITP-4-1 PITP-5-4 PIDF-5.4.1-2 SIMP-6.1-3 SIMP-5.2-3")
 def presence_between_the_families(scene):
     simp, pitp = scene.simp("alice"), scene.presence("bob")
     text = pitp.subscribe(simp.ima).text
@@ -83,6 +83,24 @@ def presence_between_the_families(scene):
     equal(watcher.fetch(pitp.address)["status"], "online")
     im.close()
     watcher.expect("note change", regarding=pitp.address, status="offline")
+
+
+@check("PITP-15.2-3 PITP-15.2-4 COMMON-8-6")
+def a_simp_watcher_acknowledges_what_a_pitp_server_tells(scene):
+    """The ok is his client's own, so it is not given before, and nothing about it is unreliable."""
+    watcher, peer = scene.simp("alice"), scene.peers["example.net"]
+    watcher.connection.answer = simp_client.silent
+    bob = f"bob-of-{watcher.ima.split('@')[0]}@example.net"
+    watcher.subscribe(bob)
+    key = peer.expect("subscribe", Presentity=f"presence:{bob}")["Subscription"]
+    link = scene.from_peer("pitp", "example.net")
+    document = f"contact = im:{bob} {{ status = closed }}"
+    told = link.request("change-notify", document, Presentity=f"presence:{bob}", Subscription=key)
+    note = watcher.expect("note change", regarding=bob, status="offline")
+    link.fence()
+    equal(told.settled(), False, "before he has it")
+    note.respond(simp_client.okay())
+    equal(told.accepted().all("Unreliable"), [])
 
 
 @check("PITP-15.10-2 SIMP-5.3-3")

@@ -363,7 +363,7 @@ fn a_message_is_delivered() {
     });
 }
 
-// IMTP-16.2-18 COMMON-12-4 COMMON-12-10 SIMP-5.1-7: what he says himself is his to say
+// IMTP-16.2-18 COMMON-12-4 COMMON-12-10 SIMP-5.1-6: what he says himself is his to say
 #[test]
 fn a_message_is_refused_by_the_recipient_himself() {
     every("refused by hand", ALL, |scene| {

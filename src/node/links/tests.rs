@@ -338,7 +338,7 @@ fn what_a_link_cannot_say_is_refused_and_the_link_goes_on() {
     );
 }
 
-// OC-72, TOC-11
+// OC-72, TOC-11, COMMON-7-8
 #[test]
 fn a_link_without_use_ends_in_order() {
     let mut rig = Rig::new(&[place(SIMP, 1), place(PITP, 2)], &[Family::Imtp, Family::Simp]);
