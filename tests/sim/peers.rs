@@ -186,6 +186,30 @@ fn messages_arrive_by_imtp_while_the_servers_for_presence_are_down() {
     }
 }
 
+// COMMON-7-8, TOC-11: nothing is lost by it, and the next message finds its way again
+#[test]
+fn a_link_without_outstanding_commands_ends() {
+    for seed in seeds(3) {
+        let mut two = two(seed, |world, a, b| {
+            for (domain, host) in [("a.test", a), ("b.test", b)] {
+                let targets = vec![target(Service::ImServers, 0, 4687, &[world.hosts[host.0].ip()])];
+                world.dns.set(domain, Ok(Published { targets, ..Published::default() }));
+            }
+        });
+        for _ in 0..2 {
+            assert_eq!(two.message(), "okay", "seed {seed}");
+            let up = |two: &mut Two| two.world.status(HostId(0)).links_by_protocol["imtp"];
+            let connections = two.world.hosts[1].connections();
+            assert_eq!(up(&mut two), 1, "seed {seed}");
+            two.world.run_for(Duration::from_secs(500));
+            assert_eq!(up(&mut two), 1, "seed {seed}");
+            two.world.run_for(Duration::from_secs(200));
+            assert_eq!(up(&mut two), 0, "seed {seed}");
+            assert_eq!(two.world.hosts[1].connections(), connections - 1, "seed {seed}");
+        }
+    }
+}
+
 // TOC-6
 #[test]
 fn a_domain_that_leads_to_ourselves_is_not_connected_to() {
