@@ -82,6 +82,7 @@ class Theatre:
         self.stranger = authority.Authority(self.directory.name, "stranger")
         self.peers = {domain: TransferPeer(domain, self.authority) for domain in PEERS}
         self.house = None
+        self.took = {}  # seconds of each check
         self._lock = threading.Lock()
 
     def open(self):
@@ -107,7 +108,7 @@ class Theatre:
         faults = scene.close() if scene else []
         if faults and wrong is None:
             wrong = f"the server wrote what it must not: {faults[0]}"
-        if os.environ.get("TIMES"): print(round(time.monotonic()-started,2), one.title, flush=True)
+        self.took[one.title] = time.monotonic() - started
         return wrong
 
     def close(self):
@@ -226,6 +227,7 @@ def main(description, groups):
     parser.add_argument("binary", nargs="?", default="target/debug/hearth", help="the hearth program")
     parser.add_argument("names", nargs="*", help="checks to run; all if none is named")
     parser.add_argument("--list", action="store_true", help="print the checks with their clauses")
+    parser.add_argument("--times", action="store_true", help="print how long the slowest took")
     parser.add_argument("--jobs", type=int, default=6, help="checks at a time")
     options = parser.parse_args()
     if not authority.available():
@@ -243,6 +245,9 @@ def main(description, groups):
         results = [(one.title, pool.submit(theatre.play, one)) for one in chosen]
         failed = [report(title, future.result()) for title, future in results]
     failed.append(report("the-end-in-order", "; ".join(theatre.close())))
+    if options.times:
+        for title, seconds in sorted(theatre.took.items(), key=lambda item: -item[1])[:12]:
+            print(f"{seconds:6.1f} s {title}")
     print(f"{len(failed) - sum(failed)} ok, {sum(failed)} failed", flush=True)
     return 1 if any(failed) else 0
 
