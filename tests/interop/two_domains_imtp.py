@@ -252,8 +252,9 @@ class Play:
         self.bob_p.expect("subscribe-notify", Presentity=self.bob_p.url)
         self.bob_p.change(1, f"contact = {self.bob.url} {{ status = closed }}\r\n")
         old.expect("note change", regarding=self.bob.address, status="offline")
-        self.bob_p.delete(1)
+        self.bob_p.set_class(1, [])
         old.expect("note subscription end", regarding=self.bob.address)
+        self.bob_p.delete(1)
         old.drop_subscription(self.bob.address)
         self.bob_p.expect("terminate-notify", Presentity=f"presence:{old.ima}")
 
