@@ -58,6 +58,24 @@ fn wireshark_reads_what_is_said() {
     script("dissector.py", &[HEARTH]);
 }
 
+/// The same of IMTP, in clear and on TLS, with users and with servers of other domains.
+#[test]
+fn an_imtp_client_and_a_peer_see_what_the_protocol_promises() {
+    script("conformance_imtp.py", &[HEARTH]);
+}
+
+/// The same of PITP, and one account over both families.
+#[test]
+fn a_pitp_client_and_a_peer_see_what_the_protocol_promises() {
+    script("conformance_pitp.py", &[HEARTH]);
+}
+
+/// Two servers, two domains, a real name server, TLS with certificates of one authority, and a stub that lies.
+#[test]
+fn two_domains_meet_over_imtp_and_pitp() {
+    script("two_domains_imtp.py", &[HEARTH]);
+}
+
 /// Two servers, two domains, a real name server.
 #[test]
 fn two_domains_meet_by_dns() {

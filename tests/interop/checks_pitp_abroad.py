@@ -104,8 +104,8 @@ def tokens_of_other_servers(scene):
     alice = scene.presence("alice")
     alice.insert(1, ["*"], PI[1])
     alice.start_wi()
-    bob = abroad()
-    for identity in ("", "0", "x" * 64):
+    bob, identities = abroad(), ("", "0", "x" * 64)
+    for identity in identities:
         watcher, _ = subscribed(scene, alice, bob, identity)
         equal(alice.expect("subscribe-notify")["Subscription"], f"{identity}/{watcher.url}")
         other = f"y{identity[:9]}/{watcher.url}"
@@ -116,11 +116,11 @@ def tokens_of_other_servers(scene):
     peer = scene.peers["example.net"]
     peer.rules[watcher.url] = lambda message: wire.error(message, "not-subscribed")
     alice.change(1, PI[2])
-    for _ in range(3):
-        alice.expect("unsubscribe-notify")
+    for identity in identities:
+        told(scene, "change-notify", alice, bob, PI[2], identity)
+        alice.expect("unsubscribe-notify", Subscription=f"{identity}/{watcher.url}")
     equal(alice.start_wi(), [])
     del peer.rules[watcher.url]
-    peer.inbox.forget()
     subscribed(scene, alice, bob, "again")
     alice.terminate(f"again/{watcher.url}")
     told(scene, "terminate-notify", alice, bob, identity="again")

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import authority
-from house import House, Person, loopback
+from house import House, Person, listens, loopback, until
 from imtp_client import PORTS, TLS_PORT, ImtpClient
 from imtp_link import Link, Refused
 from imtp_peer import TransferPeer
@@ -70,6 +70,13 @@ class TransferHouse(House):
         )
         files = f'[tls]\ncertificate = "{chain}"\nkey = "{key}"\nca = "{issuer.certificate}"\n'
         return self.configure(plain + tls + files + more)
+
+    def start(self):
+        """`hearth serve`, and waits until it listens on its last listener too."""
+        super().start()
+        last = (self.address, DIRECT_TLS_PORT)
+        until(lambda: self.process.poll() is not None or listens(last), f"the start of {self.domain}")
+        return self
 
 
 class Theatre:
