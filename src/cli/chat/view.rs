@@ -115,9 +115,10 @@ fn title(frame: &mut Frame<'_>, state: &State, area: Rect) {
         (Link::Up, Mood::Away) => ("◐", WARN),
         _ => ("○", DIM),
     };
-    let (said, trouble) = links(state);
-    let said = fit(&said, usize::from(area.width / 2));
-    let room = usize::from(area.width).saturating_sub(width(&said) + width(state.me.as_str()) + 7);
+    let name = width(state.me.as_str()) + 3;
+    let free = usize::from(area.width).saturating_sub(name + 3);
+    let (said, trouble) = links(state, free);
+    let room = free.saturating_sub(width(&said) + 2);
     let unread: usize = if area.width < NARROW { state.people.iter().map(|p| p.unread).sum() } else { 0 };
     let mut spans = vec![
         Span::raw(" "),
@@ -133,11 +134,14 @@ fn title(frame: &mut Frame<'_>, state: &State, area: Rect) {
     put(frame, area, Line::styled(format!("{said} "), trouble).alignment(Alignment::Right));
 }
 
-/// What is to be said of the connections.
-fn links(state: &State) -> (String, Style) {
+/// What is to be said of the connections, in so many columns; why one is down gives way to when it is tried again.
+fn links(state: &State, room: usize) -> (String, Style) {
     let down = |what: &str, why: &str, again: time::OffsetDateTime| {
         let left = (again - state.now).whole_seconds().max(0);
-        (format!("{what}: {why}; again in {left} s"), BAD)
+        let rest = format!("; again in {left} s");
+        let why = fit(why, room.saturating_sub(width(what) + 2 + width(&rest)));
+        let what = if why.is_empty() { what.to_owned() } else { format!("{what}: {why}") };
+        (format!("{what}{rest}"), BAD)
     };
     match (&state.messages, &state.presence) {
         (Link::Down(why, again), _) => down("no connection", why, *again),
