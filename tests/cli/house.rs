@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// Every user's, on a line.
+pub const PASSWORD: &str = "correct horse\n";
+
 /// What a run of the program gave.
 #[derive(Debug)]
 pub struct Ran {
@@ -120,9 +123,16 @@ impl House {
         finish(command(self.dir.path(), args).env("HEARTH_KEY", key), stdin)
     }
 
+    /// The program in the folder, to be run by the caller; it keeps contacts there too.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = command(self.dir.path(), args);
+        command.env("XDG_CONFIG_HOME", self.dir.path());
+        command
+    }
+
     /// Adds a user.
     pub fn add(&self, address: &str) {
-        let said = self.run_with(&["user", "add", address, "--password-stdin"], "correct horse\n").ok();
+        let said = self.run_with(&["user", "add", address, "--password-stdin"], PASSWORD).ok();
         assert_eq!(said, "");
     }
 

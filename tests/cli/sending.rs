@@ -112,7 +112,7 @@ fn a_sender_who_is_not_who_he_says_is_refused() {
 }
 
 /// Two domains made by `init` alone, whose servers find each other by the records it has printed.
-fn two_domains() -> (House, House) {
+pub fn two_domains() -> (House, House) {
     let zone = dns::later();
     let (a, b) = (House::made("a.test", zone.address()), House::made("b.test", zone.address()));
     zone.publish(&format!("{}{}", a.said, b.said));

@@ -1,8 +1,8 @@
 //! Who sees what of us: what the chat does to the list of mappings, as a plan without I/O.
 //!
-//! An account without a list shows what its server knows of it, to those whom its operator and its contacts let
-//! in: nothing needs doing. A list is made when the user says something of himself, or whom he lets in; from then
-//! on it decides alone. The chat changes documents that it has made itself and no others, so that what another
+//! An account without a list shows what its server knows of it to its own domain: nothing needs doing. A list is
+//! made when the user has a contact elsewhere, who is let in by it, says something of himself, or whom he lets
+//! in; from then on it decides alone. The chat changes documents that it has made itself and no others, so that what another
 //! program has put there stays.
 
 use super::presence::{self, Mood};
@@ -67,17 +67,15 @@ impl Owner<'_> {
             Wish::Show(mood, words) => self.show(list, *mood, words),
             Wish::Allow(who) => self.allow(list, who),
             Wish::Deny(who) => self.deny(list, who),
-            Wish::Added(who) if list.is_empty() || own(list).is_none() || self.is_named(list, who) => {
-                Vec::new()
-            }
-            Wish::Added(who) => self.allow(list, who),
+            Wish::Added(who) => self.added(list, who),
             Wish::Removed(who) => self.removed(list, who),
         }
     }
 
     fn show(&self, list: &[Mapping], mood: Mood, words: &str) -> Vec<Edit> {
         let document = presence::document(self.address, mood, words);
-        if list.is_empty() && mood == Mood::Here && words.is_empty() {
+        let at_home = self.contacts.iter().all(|contact| self.is_at_home(contact));
+        if list.is_empty() && mood == Mood::Here && words.is_empty() && at_home {
             // The server shows just that.
             return Vec::new();
         }
@@ -149,6 +147,15 @@ impl Owner<'_> {
         edits
     }
 
+    fn added(&self, list: &[Mapping], who: &str) -> Vec<Edit> {
+        let settled = match own(list) {
+            // A list that is not the chat's is left alone.
+            None => !list.is_empty() || self.is_at_home(who),
+            Some(_) => self.decides(list, &pattern(who)).is_some(),
+        };
+        if settled { Vec::new() } else { self.allow(list, who) }
+    }
+
     fn removed(&self, list: &[Mapping], who: &str) -> Vec<Edit> {
         let who = pattern(who);
         let named = numbered(list).filter(|(_, m)| is_own(m) && m.class.iter().any(|p| same(p, &who)));
@@ -160,8 +167,7 @@ impl Owner<'_> {
     /// His own domain and his contacts, and one more.
     fn everybody(&self, more: Option<&String>) -> Vec<String> {
         let domain = format!("presence:*@{}", self.address.domain());
-        let ours = format!("@{}", self.address.domain());
-        let contacts = self.contacts.iter().filter(|contact| !contact.ends_with(&ours));
+        let contacts = self.contacts.iter().filter(|contact| !self.is_at_home(contact));
         let mut class: Vec<String> =
             [domain].into_iter().chain(contacts.map(|contact| pattern(contact))).collect();
         if let Some(more) = more.filter(|more| !class.iter().any(|p| same(p, more))) {
@@ -184,9 +190,9 @@ impl Owner<'_> {
         })
     }
 
-    /// Is he named anywhere in the list, or in a class that is?
-    fn is_named(&self, list: &[Mapping], who: &str) -> bool {
-        self.decides(list, &pattern(who)).is_some()
+    /// Is he of the user's own domain?
+    fn is_at_home(&self, who: &str) -> bool {
+        who.rsplit_once('@').is_some_and(|(_, domain)| domain == self.address.domain())
     }
 
     fn ours(&self) -> Domains {
@@ -253,7 +259,11 @@ mod tests {
     #[test]
     fn words_are_for_the_own_domain_and_the_contacts() {
         // PITP-5-2, PITP-15.8-1, PITP-15.1-1
-        assert_eq!(plan(&[], Wish::Show(Mood::Here, String::new())), []);
+        let address = alice();
+        let at_home =
+            Owner { address: &address, contacts: &["cy@a.test".into()], mood: Mood::Here, words: "" };
+        assert_eq!(at_home.plan(&[], &Wish::Show(Mood::Here, String::new())), []);
+        assert_eq!(plan(&[], Wish::Show(Mood::Here, String::new())).len(), 1);
         let first = plan(&[], Wish::Show(Mood::Away, "lunch".into()));
         let shown = document(Mood::Away, "lunch");
         let them = class(&["presence:*@a.test", "presence:bob@b.test"]);
@@ -309,7 +319,9 @@ mod tests {
             mapping(&["presence:eve@c.test"], None),
             mapping(&["presence:*@a.test", "presence:bob@b.test"], Some(document(Mood::Here, ""))),
         ];
-        assert_eq!(plan(&[], text(Wish::Added, "dan@d.test")), []);
+        assert_eq!(plan(&[], text(Wish::Added, "dan@a.test")), []);
+        assert_eq!(plan(&[], text(Wish::Added, "dan@d.test")).len(), 1);
+        assert_eq!(plan(&[mapping(&["*"], None)], text(Wish::Added, "dan@d.test")), []);
         assert_eq!(plan(&list, text(Wish::Added, "bob@b.test")), []);
         // Whoever was shut out stays so.
         assert_eq!(plan(&list, text(Wish::Added, "eve@c.test")), []);

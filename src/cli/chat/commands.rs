@@ -29,7 +29,7 @@ pub enum Typed<'a> {
 
 /// The commands, for the help.
 pub const COMMANDS: [(&str, &str); 9] = [
-    ("/add ADDRESS [NAME]", "a new contact; both see each other once both have done it"),
+    ("/add ADDRESS [NAME]", "a new contact, who sees you; you see him if he has you"),
     ("/remove [ADDRESS]", "no longer a contact"),
     ("/to ADDRESS [TEXT]", "a conversation with anybody"),
     ("/status [TEXT]", "what others see beside your name"),

@@ -188,7 +188,7 @@ fn contacts_come_and_go() {
     assert!(play.notice().starts_with("to whom?"), "{}", play.notice());
     play.control('u');
     let watched = |who: &str| {
-        vec![Effect::Save, Effect::Watch(who.to_owned()), Effect::Wish(Wish::Added(who.to_owned()))]
+        vec![Effect::Save, Effect::Wish(Wish::Added(who.to_owned())), Effect::Watch(who.to_owned())]
     };
     assert_eq!(play.line("/add Bob@B.test  Bobby"), watched("Bob@b.test"));
     assert_eq!(play.line("/add CAROL"), watched("carol@a.test"));

@@ -245,7 +245,8 @@ fn entered(state: &mut State, effects: &mut Vec<Effect>) {
                 state.meet(&address, name, true);
                 open(state, &address);
                 state.say(format!("{address} is a contact now"), false);
-                let more = [Effect::Save, Effect::Watch(address.clone()), Effect::Wish(Wish::Added(address))];
+                // He is let in first, so that his client finds us when it hears that we watch.
+                let more = [Effect::Save, Effect::Wish(Wish::Added(address.clone())), Effect::Watch(address)];
                 effects.extend(more);
             }
             None => state.say(format!("{who} is no address"), true),

@@ -74,10 +74,12 @@ pub fn run(home: &Home, own: Address, contacts: Vec<String>, mut inbox: Inbox<Co
 
 impl Desk<'_> {
     fn serve(&mut self, client: &mut Client<Pitp>, inbox: &mut Inbox<Command>) -> Result<(), Error> {
+        self.arrive(client)?;
+        // To hear of those who let us in.
+        client.start_wi()?;
         for who in self.watched.clone() {
             self.watch(client, who)?;
         }
-        self.arrive(client)?;
         let mut again = Instant::now() + AGAIN;
         loop {
             while let Some(command) = inbox.next() {
@@ -93,8 +95,15 @@ impl Desk<'_> {
                 for who in std::mem::take(&mut self.refused) {
                     self.watch(client, who)?;
                 }
+                self.stay(client)?;
             }
             match client.next_event((again - now).min(SILENCE))? {
+                Some(transfer::Event::Told(Notice::Subscribed(watcher)))
+                    if self.refused.remove(&watcher.who) =>
+                {
+                    // He watches us: perhaps he lets us watch him by now.
+                    self.watch(client, watcher.who)?;
+                }
                 Some(transfer::Event::Told(notice)) => self.notice(notice),
                 Some(transfer::Event::Moving | transfer::Event::Ended) => return Err(Error::Ended),
                 Some(_) => {}
@@ -184,23 +193,39 @@ impl Desk<'_> {
         Ok(list)
     }
 
-    /// What he has said of himself is shown again.
+    /// What he has said of himself is shown again, and his contacts are let in.
     fn arrive(&mut self, client: &mut Client<Pitp>) -> Result<(), Error> {
-        let list = Desk::list(client)?;
-        let kept = audience::own(&list).and_then(|at| list.get(at)?.document.as_ref());
-        let Some((mood, words)) = kept.and_then(presence::published) else { return Ok(()) };
-        self.words = words;
-        if mood != Mood::Gone {
-            self.mood = mood;
+        if let Some((mood, words)) = Desk::published(client)? {
+            self.words = words;
+            if mood != Mood::Gone {
+                self.mood = mood;
+            }
+            self.tell(Event::Own(self.mood, self.words.clone()));
         }
-        self.tell(Event::Own(self.mood, self.words.clone()));
         self.show(client, self.mood)
+    }
+
+    /// Another of his clients may have left, and said that he is offline.
+    fn stay(&mut self, client: &mut Client<Pitp>) -> Result<(), Error> {
+        match Desk::published(client)? {
+            Some((Mood::Gone, _)) => self.show(client, self.mood),
+            _ => Ok(()),
+        }
     }
 
     /// He is seen offline, if it is the chat that says so.
     fn leave(&mut self, client: &mut Client<Pitp>) -> Result<(), Error> {
+        match Desk::published(client)? {
+            Some(_) => self.show(client, Mood::Gone),
+            None => Ok(()),
+        }
+    }
+
+    /// What the chat has said of him.
+    fn published(client: &mut Client<Pitp>) -> Result<Option<(Mood, String)>, Error> {
         let list = Desk::list(client)?;
-        if audience::own(&list).is_some() { self.show(client, Mood::Gone) } else { Ok(()) }
+        let kept = audience::own(&list).and_then(|at| list.get(at)?.document.as_ref());
+        Ok(kept.and_then(presence::published))
     }
 
     fn show(&mut self, client: &mut Client<Pitp>, mood: Mood) -> Result<(), Error> {
