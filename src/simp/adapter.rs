@@ -14,7 +14,7 @@ use crate::hub::op::{
     self, Answer, Envelope, Family, Lease, Message, News, Note, Notice, Presence, Refusal, Report, Request,
     Thanks, TxId,
 };
-use crate::hub::{Hub, Kind};
+use crate::hub::{Hub, KEPT, Kind};
 use crate::limits;
 use crate::store::record::Entries;
 
@@ -94,6 +94,9 @@ pub fn answer(out: &mut Vec<u8>, id: &str, kind: Kind, answer: &Answer<'_>) {
     }
 }
 
+/// What a sender is told when a message was taken by somebody who can't tell what becomes of it.
+const UNCERTAIN: &str = "accepted: it can not be told whether it arrives";
+
 /// What a recipient says; a message of his in return too, if it is text.
 fn words<'a>(thanks: &'a Thanks<'_>) -> Cow<'a, str> {
     let text = thanks.payload.as_ref().filter(|payload| {
@@ -107,6 +110,7 @@ fn words<'a>(thanks: &'a Thanks<'_>) -> Cow<'a, str> {
             Cow::Borrowed(text) => Cow::Borrowed(cut(text)),
             Cow::Owned(text) => Cow::Owned(cut(&text).to_owned()),
         },
+        None if thanks.words.is_empty() && thanks.unreliable.is_some() => UNCERTAIN.into(),
         None if thanks.words.is_empty() => "okay".into(),
         Some(_) | None => Cow::Borrowed(&thanks.words),
     }
@@ -243,9 +247,13 @@ pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
     }
 }
 
-/// What another home server says to what it was asked.
-pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
+/// What another home server, of this domain, says to what it was asked. A message that it keeps for its user has
+/// not arrived yet (IMTP-16.2-11).
+pub fn server_reply<'a>(reply: Reply<'a>, domain: &str, hub: &Hub) -> Answer<'a> {
     match reply {
+        Reply::Okay { message } if message == KEPT => {
+            Answer::Ok(Thanks { unreliable: Some(domain.to_owned().into()), ..Thanks::words(KEPT) })
+        }
         Reply::Okay { message } => Answer::Ok(thanks(message)),
         Reply::Error { message } => {
             Answer::Refused { refusal: refusal(message), words: Some(cut(message).into()) }

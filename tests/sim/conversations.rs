@@ -65,5 +65,6 @@ conversations!(
     restart,
     send,
     streams,
-    subscriptions
+    subscriptions,
+    uncertain
 );
