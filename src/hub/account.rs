@@ -11,7 +11,7 @@ use compact_str::CompactString;
 
 use super::acl::{self, AccessList, Operation};
 use super::address::{Address, Domains};
-use super::mappings::{List, View};
+use super::mappings::{List, Seen, View};
 use super::op::{EndpointId, Handle, Presence, Seat};
 use super::pattern::Filter;
 use super::subscription::{Watch, Watching};
@@ -178,16 +178,19 @@ impl Account {
         match self.view(watcher) {
             View::Live => Some(self.presence()),
             View::Denied => None,
-            View::Shown(shown) => {
-                let gist = &shown.gist;
-                let online = gist.open.unwrap_or(self.online.is_some());
-                Some(Presence {
-                    online,
-                    since: if online { gist.since.or(self.online) } else { None },
-                    description: shown.description.clone().unwrap_or_else(|| Arc::clone(&self.description)),
-                    document: Some(Arc::clone(&shown.document)),
-                })
-            }
+            View::Shown(shown) => Some(self.shown_by(shown, self.online)),
+        }
+    }
+
+    /// What a published document says of him, if he has been online since then.
+    fn shown_by(&self, shown: &Seen, since: Option<Date>) -> Presence {
+        let gist = &shown.gist;
+        let online = gist.open.unwrap_or(since.is_some());
+        Presence {
+            online,
+            since: if online { gist.since.or(since) } else { None },
+            description: shown.description.clone().unwrap_or_else(|| Arc::clone(&self.description)),
+            document: Some(Arc::clone(&shown.document)),
         }
     }
 
@@ -198,9 +201,10 @@ impl Account {
             View::Live => self.fingerprint_of(online),
             View::Denied => 0,
             View::Shown(shown) if named => shown.mark,
-            View::Shown(_) => self
-                .presence_for(watcher)
-                .map_or(0, |p| super::subscription::fingerprint(p.online, p.since, &p.description)),
+            View::Shown(shown) => {
+                let seen = self.shown_by(shown, online);
+                super::subscription::fingerprint(seen.online, seen.since, &seen.description)
+            }
         }
     }
 

@@ -165,7 +165,9 @@ impl Hub {
     ) {
         let (Request::Change(notice) | Request::End(notice)) = &envelope.request else { return };
         let report = &notice.report;
-        let name = notice.name.as_deref();
+        // A blank name is that of a subscription whose server was never given one: it is about all there are.
+        let named = notice.name.is_some();
+        let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
         let asking = !own && self.is_asking(&envelope.to, &report.presentity, name);
         let Some(account) = self.accounts.get_mut(key) else { return };
@@ -173,7 +175,7 @@ impl Hub {
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
             } else if !asking
-                && !(name.is_none() && (own || self.open))
+                && !(!named && (own || self.open))
                 && !account.watches(&report.presentity, name, now)
             {
                 Some(Refusal::NotSubscribed)

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod campaign;
 mod conversations;
 mod divert;
 mod faults;

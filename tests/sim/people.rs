@@ -80,39 +80,50 @@ impl People {
 
     /// Something breaks, mostly for a short time.
     pub fn fault(&mut self) {
-        let host = HostId(self.world.chance.below(DOMAINS.len()));
-        let other = self.world.chance.below(DOMAINS.len());
-        let (ip, other) = (self.world.hosts[host.0].ip(), self.world.hosts[other].ip());
-        match self.world.chance.between(0, 8) {
-            0 | 1 => self.world.crash(host),
-            2 => {
-                self.world.shutdown(host);
-            }
-            3 => self.world.cut(ip, other),
-            4 if ip != other => self.world.partition(ip, other),
-            5 => {
-                let health = self.choose(&[Health::Full, Health::Broken, Health::Stuck]);
-                self.world.host(host).disk.health = health;
-            }
-            6 => {
-                let jump = self.world.chance.between(0, 7_200_000) as i64 - 3_600_000;
-                self.world.host(host).clock += jump;
-            }
-            7 => self.world.dns.slow(DOMAINS[host.0], 3000),
-            _ => self.mend(),
-        }
-        if self.world.chance.percent(70) {
-            self.mend();
-        }
+        fault(&mut self.world);
     }
 
     /// Everything works again.
     pub fn mend(&mut self) {
-        self.world.heal();
-        for (index, domain) in DOMAINS.iter().enumerate() {
-            self.world.host(HostId(index)).disk.health = Health::Well;
-            self.world.dns.slow(domain, 0);
-            self.world.start(HostId(index));
+        mend(&mut self.world);
+    }
+}
+
+/// Something breaks in a world of [`DOMAINS`], mostly for a short time.
+pub fn fault(world: &mut World) {
+    let host = HostId(world.chance.below(DOMAINS.len()));
+    let other = world.chance.below(DOMAINS.len());
+    let (ip, other) = (world.hosts[host.0].ip(), world.hosts[other].ip());
+    match world.chance.between(0, 8) {
+        0 | 1 => world.crash(host),
+        2 => {
+            world.shutdown(host);
         }
+        3 => world.cut(ip, other),
+        4 if ip != other => world.partition(ip, other),
+        5 => {
+            let healths = [Health::Full, Health::Broken, Health::Stuck];
+            let health = healths[world.chance.below(healths.len())];
+            world.host(host).disk.health = health;
+        }
+        6 => {
+            let jump = world.chance.between(0, 7_200_000) as i64 - 3_600_000;
+            world.host(host).clock += jump;
+        }
+        7 => world.dns.slow(DOMAINS[host.0], 3000),
+        _ => mend(world),
+    }
+    if world.chance.percent(70) {
+        mend(world);
+    }
+}
+
+/// Everything works again.
+pub fn mend(world: &mut World) {
+    world.heal();
+    for (index, domain) in DOMAINS.iter().enumerate() {
+        world.host(HostId(index)).disk.health = Health::Well;
+        world.dns.slow(domain, 0);
+        world.start(HostId(index));
     }
 }
