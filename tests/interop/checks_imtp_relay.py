@@ -102,7 +102,8 @@ def a_certificate_is_believed_for_its_own_names(scene):
     peer, place = scene.peers["example.net"], scene.house.place("imtp", True)
     for names, claimed in (
         (("example.com",), "example.net"), (("www.example.net",), "example.net"), (("example.net",), "example.com"),
-        (("example.net",), ""), (("example.net",), DOMAIN), (("example.net",), "eu.example.net"), ((), "example.net"), ((DOMAIN,), DOMAIN),
+        (("example.net",), ""), (("example.net",), DOMAIN), (("example.net",), "eu.example.net"), ((), "example.net"),
+        ((DOMAIN,), DOMAIN),
         (("*.example.net",), "example.net"),
     ):
         link = peer.connect(place, "imtp", DOMAIN, names=names, authenticate=False, source=loopback())

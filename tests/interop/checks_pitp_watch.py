@@ -256,6 +256,20 @@ def news_wait_for_the_answer_and_the_newest_wins(scene):
     bob.nothing()
 
 
+@check("TOC-80")
+def a_watcher_that_never_answers(scene):
+    """He costs nobody else, and is sent no more than one."""
+    alice, deaf, bob = scene.presence("alice"), scene.presence("deaf", answer=silent), scene.presence("bob")
+    alice.insert(1, ["*"], "n = 0")
+    for watcher in (deaf, bob):
+        watcher.subscribe(alice.address)
+    for number in range(1, 20):
+        alice.change(1, f"n = {number}")
+        bob.expect("change-notify", f"n = {number}")
+    deaf.expect("change-notify", "n = 1")
+    deaf.nothing("change-notify")
+
+
 @check("TOC-81 PITP-15.2-5 PITP-15.2-6")
 def what_an_error_to_a_notification_ends(scene):
     alice = owner(scene)

@@ -53,6 +53,8 @@ def closes(link, what=""):
 class TransferHouse(House):
     """A house of the domain with all listeners of IMTP and PITP, a certificate and peers."""
 
+    last_port = TLS_PORT
+
     def place(self, protocol, tls=False):
         """Where a protocol is served, in clear or on the TLS port for all."""
         return (self.address, TLS_PORT if tls else PORTS[protocol])
@@ -69,12 +71,23 @@ class TransferHouse(House):
             f'[[listen]]\nprotocol = "imtp"\naddress = "{self.address}:{DIRECT_TLS_PORT}"\ntls = true\n'
         )
         files = f'[tls]\ncertificate = "{chain}"\nkey = "{key}"\nca = "{issuer.certificate}"\n'
+        self.last_port = DIRECT_TLS_PORT
         return self.configure(plain + tls + files + more)
+
+    def settle(self, issuer, name_server):
+        """`hearth init` alone, with a certificate, as an operator does it; returns the zone that it prints."""
+        chain, key = issuer.issue(self.domain, f"im.{self.domain}")
+        zone = self.make("--certificate", chain, "--key", key, "--dns", name_server)
+        with open(self.config, encoding="utf-8") as file:
+            text = file.read()
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text.replace("[tls]\n", f'[tls]\nca = "{issuer.certificate}"\n'))
+        return zone
 
     def start(self):
         """`hearth serve`, and waits until it listens on its last listener too."""
         super().start()
-        last = (self.address, DIRECT_TLS_PORT)
+        last = (self.address, self.last_port)
         until(lambda: self.process.poll() is not None or listens(last), f"the start of {self.domain}")
         return self
 

@@ -46,6 +46,50 @@ def from_zone(zone):
     return options
 
 
+def labels(octets, at):
+    """A domain name in an answer, and where it ends."""
+    parts, end = [], None
+    while octets[at]:
+        if octets[at] & 0xC0:
+            end = end or at + 2
+            at = struct.unpack_from(">H", octets, at)[0] & 0x3FFF
+            continue
+        parts.append(octets[at + 1:at + 1 + octets[at]].decode())
+        at += 1 + octets[at]
+    return ".".join(parts), end or at + 1
+
+
+def ask(place, name, kind):
+    """The data of the records of that type, as octets, with the whole answer and where they begin in it."""
+    owner = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    query = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + owner + b"\0" + struct.pack(">2H", kind, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect(place)
+        sock.send(query)
+        octets = sock.recv(4096)
+    at, found = labels(octets, 12)[1] + 4, []
+    for _ in range(struct.unpack_from(">H", octets, 6)[0]):
+        at = labels(octets, at)[1]
+        record, _, _, length = struct.unpack_from(">2HIH", octets, at)
+        at += 10
+        if record == kind:
+            found.append((octets, at))
+        at += length
+    return found
+
+
+def find_service(place, owner):
+    """RFC 2782 as a client does it: the addresses and ports of a service, the best first."""
+    found = []
+    for octets, at in ask(place, owner, 33):
+        priority, _, port = struct.unpack_from(">3H", octets, at)
+        target = labels(octets, at + 6)[0]
+        for answer, start in ask(place, target, 1):
+            found.append((priority, (socket.inet_ntoa(answer[start:start + 4]), port)))
+    return [where for _, where in sorted(found)]
+
+
 class NameServer:
     """dnsmasq, answering for `.test` alone."""
 

@@ -2,15 +2,17 @@
 """Two real servers, two domains, one real DNS server, TLS with certificates of a test authority, over IMTP and PITP:
 `two_domains_imtp.py target/debug/hearth`.
 
-`a.test` and `b.test` find each other by SRV records on the shared TLS port; `b.test` also publishes a server that is
-down, ahead of the one that is up.  `c.test` is this script's own stub; `d.test` is a stub whose certificate names
-another domain.  Prints `ok STEP` or `FAIL STEP why`.
+`a.test` and `b.test` are configured by `hearth init` alone and find each other by the records that it prints, on the
+shared TLS port; `b.test` also publishes a server that is down, ahead of the one that is up.  `c.test` and `e.test` are
+this script's own stubs; `d.test` is a stub whose certificate names another domain.  Prints `ok STEP` or
+`FAIL STEP why`.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+import threading
 
 import authority
 import imtp_wire as wire
@@ -20,12 +22,13 @@ from imtp_client import TLS_PORT, ImtpClient
 from imtp_link import silent
 from imtp_peer import TransferPeer
 from imtp_stage import PASSWORD, TransferHouse, equal, refused
-from name_server import NameServer, program
+from name_server import NameServer, find_service, from_zone, program
 from pitp_client import PitpClient
 from sasl import External
 from stage import blame
 from stage import refused as simp_refused
 
+CLIENTS = {"imtp": "_ims-clients._tcp", "pitp": "_presences-clients._tcp"}
 SERVICES = ("_ims-servers._tcp", "_presences-servers._tcp")
 OPERATIONS = "send fetch subscribe unsubscribe change end"
 DOC = [f"contact = im:x{number}@example.org {{ status = open }}\r\n".encode() for number in range(9)]
@@ -46,29 +49,28 @@ class Play:
         self.authority = authority.Authority(self.directory.name)
         self.c = TransferPeer("c.test", self.authority)
         self.d = TransferPeer("d.test", self.authority, names=("elsewhere.test",))
+        self.e = TransferPeer("e.test", self.authority)
         self.a, self.b = self.houses = [TransferHouse(binary, domain) for domain in ("a.test", "b.test")]
         dead = [f"--srv-host={service}.b.test,dead.b.test,{TLS_PORT},0,0" for service in SERVICES]
         options = [f"--host-record=dead.b.test,{loopback()}", *dead]
-        for one in (*self.houses, self.c, self.d):
-            options += records(one.domain, one.address)
+        for stub in (self.c, self.d, self.e):
+            options += records(stub.domain, stub.address)
+        for house in self.houses:
+            options += from_zone(house.settle(self.authority, self.dns.name))
         self.dns.start(options)
         for house, names in zip(self.houses, (("alice", "ann"), ("bob", "ben"))):
-            house.init().furnish(self.authority, f'[dns]\nnameservers = ["{self.dns.name}"]\n').start()
+            house.start()
             for name in names:
                 house.add_account(f"{name}@{house.domain}", PASSWORD)
         self.links, self.sessions = [], []
         self.alice = self.bob = self.alice_p = self.bob_p = None
 
-    def home(self, address):
-        """The house of a user."""
-        return self.a if address.endswith("@a.test") else self.b
-
     def enter(self, kind, address, **options):
-        """Logs somebody in, over TLS, with the certificate's domain verified."""
-        house = self.home(address)
+        """Logs somebody in, where DNS says, over TLS, with the certificate's domain verified."""
+        domain = address.split("@")[1]
         tls = self.authority.client(kind.protocol)
-        place = house.place(kind.protocol, True)
-        client = kind.log_in(place, address, PASSWORD, tls=tls, server_name=house.domain, **options)
+        place = find_service(self.dns.place, f"{CLIENTS[kind.protocol]}.{domain}")[0]
+        client = kind.log_in(place, address, PASSWORD, tls=tls, server_name=domain, **options)
         self.links.append(client.link)
         return client
 
@@ -86,7 +88,10 @@ class Play:
         return link
 
     def step_messages(self):
-        """COMMON-4-1 COMMON-4-2 COMMON-6.3-1 IMTP-6.3-1 IMTP-16.2-2 IMTP-16.2-10 COMMON-7-3: a message each way."""
+        """COMMON-4-1 COMMON-4-2 COMMON-6.1-2 COMMON-6.3-1 IMTP-6.1-1 PITP-6.1-1 IMTP-6.3-1 COMMON-7-3: both ways.
+
+        IMTP-16.2-2 IMTP-16.2-10: the relays' marks, and an ok for each.
+        """
         self.alice = self.enter(ImtpClient, "alice@a.test")
         self.bob = self.enter(ImtpClient, "bob@b.test")
         for one, other in ((self.alice, self.bob), (self.bob, self.alice)):
@@ -222,6 +227,32 @@ class Play:
         self.alice_p.unsubscribe(self.bob.address)
         self.bob_p.expect("unsubscribe-notify")
 
+    def step_a_loop_of_three_servers(self):
+        """IMTP-16.2-20 IMTP-16.2-3 COMMON-12-7 TOC-66 TOC-67: a.test, c.test, e.test, and a.test again."""
+        home = ImtpClient(self.e.connect(self.a.place("imtp", True), "imtp", "a.test"), "list@e.test")
+        onward = ImtpClient(self.c.connect(self.e.place, "imtp", "e.test"), "list@c.test")
+        self.links += [home.link, onward.link]
+
+        def redistribute(message, client, to):
+            visited = f"{message['Visited']} {client.address.split('@')[1]}"
+
+            def carry():
+                more = {"Visited": visited, "Orig_Sender": message["Sender"], "Astrength": "strong"}
+                reply = client.message(to, message.payload, **more).reply()
+                originator = reply["Error-Originator"] or "a.test"
+                message.connection.raw(wire.error(
+                    message, reply.error or "resources", Error_Originator=originator, Astrength="strong"
+                ))
+
+            threading.Thread(target=carry).start()
+
+        self.c.rules["im:list@c.test"] = lambda message: redistribute(message, onward, "list@e.test")
+        self.e.rules["im:list@e.test"] = lambda message: redistribute(message, home, self.alice.address)
+        reply = refused("loop", self.alice.send, "list@c.test", "round and round")
+        equal(reply["Error-Originator"], "a.test")
+        equal(self.e.expect("send", Inbox="im:list@e.test")["Visited"], "a.test c.test")
+        self.alice.nothing("send")
+
     def step_a_server_with_the_wrong_certificate(self):
         """TOC-8: the certificate must name the domain that was asked for; nothing is said to whom it does not."""
         refused("communications", self.alice.send, "dave@d.test", "secret")
@@ -311,7 +342,7 @@ class Play:
             client.link.wait_closed()
         faults = [wrong for link in self.links for wrong in link.faults]
         faults += [wrong for session in self.sessions for wrong in session.connection.faults]
-        equal(faults + self.c.close(), [], "what the servers must not write")
+        equal(faults + self.c.close() + self.e.close(), [], "what the servers must not write")
         self.d.close()
 
     def perform(self, name):
