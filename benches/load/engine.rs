@@ -37,6 +37,42 @@ pub trait Wire {
     fn replies(&self, input: &[u8]) -> Replies;
 }
 
+/// Messages that begin in one protocol and arrive in another.
+pub struct Crossing<A, B> {
+    /// How senders speak.
+    pub from: A,
+    /// How recipients do.
+    pub to: B,
+}
+
+impl<A: Wire, B: Wire> Wire for Crossing<A, B> {
+    fn message(&self, pair: usize, id: u64, out: &mut Vec<u8>) {
+        self.from.message(pair, id, out);
+    }
+
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        self.to.answer(input, out)
+    }
+
+    fn replies(&self, input: &[u8]) -> Replies {
+        self.from.replies(input)
+    }
+}
+
+impl Wire for Box<dyn Wire> {
+    fn message(&self, pair: usize, id: u64, out: &mut Vec<u8>) {
+        (**self).message(pair, id, out);
+    }
+
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> usize {
+        (**self).answer(input, out)
+    }
+
+    fn replies(&self, input: &[u8]) -> Replies {
+        (**self).replies(input)
+    }
+}
+
 /// A non-blocking connection with what is left over from its last read and its last write.
 pub struct Conn {
     stream: TcpStream,

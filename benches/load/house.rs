@@ -17,25 +17,52 @@ use hearth::store::{DATABASE_FILE, KEY_FILE, KeyFile, Mode, Store};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::pipe::Target;
 use crate::proc::{self, Process};
 use crate::shim::Shim;
-use crate::simp::Target;
+use crate::transfer::Keys;
 use crate::{Failure, hearth_binary};
 
-/// The device key of every account.
+/// The device key of every account, and the password.
 pub const SECRET: &str = "benchmark-device-key";
+/// Of every password.
+const SALTS: [u8; 32] = [7; 32];
 /// Accounts written in one transaction.
 const BATCH: usize = 5000;
 /// The longest start.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is spoken at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// SIMP.
+    Simp,
+    /// IMTP.
+    Imtp,
+    /// PITP.
+    Pitp,
+}
+
+impl Service {
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Simp => "simp",
+            Service::Imtp => "imtp",
+            Service::Pitp => "pitp",
+        }
+    }
+}
 
 /// A server's folder.
 pub struct House {
     dir: PathBuf,
     /// The domain it is home to.
     pub domain: String,
-    /// Its listener for everything.
+    /// Its listener for SIMP.
     pub address: SocketAddr,
+    imtp: SocketAddr,
+    pitp: SocketAddr,
     /// The roots that its TLS listener is to be checked by, if that is one.
     tls: Option<Arc<ClientConfig>>,
 }
@@ -54,11 +81,12 @@ impl House {
     ) -> Result<House, Failure> {
         let dir = parent.join(domain);
         fs::create_dir_all(&dir)?;
-        let mut text = format!(
-            "domains = [\"{domain}\"]\ndata_dir = \"{}\"\n\n[[listen]]\nprotocol = \"simp\"\n\
-             address = \"{address}\"\ntls = {tls}\n\n",
-            dir.display()
-        );
+        let [imtp, pitp] = [free_port(address.ip())?, free_port(address.ip())?];
+        let mut text = format!("domains = [\"{domain}\"]\ndata_dir = \"{}\"\n\n", dir.display());
+        for (service, at) in [(Service::Simp, address), (Service::Imtp, imtp), (Service::Pitp, pitp)] {
+            let name = service.name();
+            write!(text, "[[listen]]\nprotocol = \"{name}\"\naddress = \"{at}\"\ntls = {tls}\n\n")?;
+        }
         for (peer, at) in peers {
             write!(text, "[[peer]]\ndomain = \"{peer}\"\nprotocol = \"simp\"\naddress = \"{at}\"\n\n")?;
         }
@@ -75,18 +103,18 @@ impl House {
              requests_per_second_peer = 10000000\n",
         );
         fs::write(dir.join("hearth.toml"), text)?;
-        Ok(House { dir, domain: domain.to_owned(), address, tls: client })
+        Ok(House { dir, domain: domain.to_owned(), address, imtp, pitp, tls: client })
     }
 
-    /// Writes the database with accounts, each with the same device key if `keys`.
+    /// Writes the database with accounts of one password, each with the same device key if `keys`.
     ///
     /// # Errors
     /// The store's.
     pub fn populate(&self, users: impl Iterator<Item = String>, keys: bool) -> Result<(), Failure> {
         let key = KeyFile::create(&self.dir.join(KEY_FILE), [7; 32])?;
         let mut store = Store::open(&self.dir.join(DATABASE_FILE), &key, Mode::Create)?;
-        let password = PasswordRecord::with_cost("benchmark", [7; 32], Cost::LEAST)
-            .map_err(|_| "the password is not taken")?;
+        let password =
+            PasswordRecord::with_cost(SECRET, SALTS, Cost::LEAST).map_err(|_| "the password is not taken")?;
         let domains = Domains::new(vec![Domain::parse(&self.domain)?]);
         let mut writes = Vec::with_capacity(2 * BATCH);
         for user in users {
@@ -135,11 +163,24 @@ impl House {
         format!("{local}@{}", self.domain)
     }
 
-    /// How to reach it.
-    pub fn target(&self) -> Target {
+    /// How to reach one of its listeners.
+    pub fn target(&self, service: Service) -> Target {
         let tls = self.tls.clone().map(|config| (config, self.domain.clone()));
-        Target { address: self.address, tls }
+        let address = match service {
+            Service::Simp => self.address,
+            Service::Imtp => self.imtp,
+            Service::Pitp => self.pitp,
+        };
+        Target { address, tls }
     }
+}
+
+/// What every user proves himself with by SCRAM.
+///
+/// # Errors
+/// None that can happen.
+pub fn keys() -> Result<Keys, Failure> {
+    Keys::new(SECRET, &SALTS[16..])
 }
 
 /// A free port of an address of this machine.
@@ -158,6 +199,6 @@ fn certify(dir: &Path, domain: &str) -> Result<ClientConfig, Failure> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(certified.cert.der().to_vec()))?;
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"simp/1.0".to_vec()];
+    config.alpn_protocols = [&b"simp/1.0"[..], b"imtp", b"pitp"].map(<[u8]>::to_vec).to_vec();
     Ok(config)
 }

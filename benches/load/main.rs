@@ -8,11 +8,13 @@ mod engine;
 mod house;
 mod lines;
 mod messages;
+mod pipe;
 mod proc;
 mod relay;
 mod report;
 mod shim;
 mod simp;
+mod transfer;
 mod users;
 
 use std::cell::OnceCell;
@@ -23,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use house::House;
+use house::{House, Service};
 use report::Report;
 use shim::Shim;
 
@@ -58,6 +60,18 @@ enum Part {
     Idle,
     /// Idle connections on TLS.
     IdleTls,
+    /// Messages over IMTP and across the families, beside the relay.
+    Imtp,
+    /// Allocations and system calls of those.
+    ImtpCalls,
+    /// SCRAM logins.
+    ImtpLogins,
+    /// A change of presence and its watchers, over PITP.
+    PitpWatchers,
+    /// Idle listening IMTP connections, plain.
+    ImtpIdle,
+    /// Idle listening IMTP connections on TLS.
+    ImtpIdleTls,
     /// A start with a million accounts.
     Start,
 }
@@ -162,12 +176,18 @@ impl Bench {
     fn measure(&self, part: Part, report: &mut Report) -> Result<(), Failure> {
         match part {
             Part::Messages => messages::against_relay(self, report),
-            Part::Calls => messages::counted(self, report),
+            Part::Calls => messages::counted(self, report, Service::Simp),
             Part::Logins => users::logins(self, report),
-            Part::Watchers => users::fan_out(self, report),
+            Part::Watchers => users::fan_out(self, report, Service::Simp),
             Part::Disk => messages::slow_disk(self, report),
-            Part::Idle => users::idle(self, report, false),
-            Part::IdleTls => users::idle(self, report, true),
+            Part::Idle => users::idle(self, report, Service::Simp, false),
+            Part::IdleTls => users::idle(self, report, Service::Simp, true),
+            Part::Imtp => messages::of_both_families(self, report),
+            Part::ImtpCalls => messages::counted(self, report, Service::Imtp),
+            Part::ImtpLogins => users::scram_logins(self, report),
+            Part::PitpWatchers => users::fan_out(self, report, Service::Pitp),
+            Part::ImtpIdle => users::idle(self, report, Service::Imtp, false),
+            Part::ImtpIdleTls => users::idle(self, report, Service::Imtp, true),
             Part::Start => users::start(self, report),
         }
     }

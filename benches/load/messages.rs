@@ -1,6 +1,7 @@
 //! Messages: one server beside the relay, two federating servers, what they ask of the system, and
 //! whether a slow disk is felt.
 
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,15 @@ use hearth::client::blocking::{Client, Place};
 use hearth::client::{Account, Proof};
 use hearth::credential::Secret;
 
-use crate::engine::{Conn, Load, Wire};
-use crate::house::{House, SECRET};
+use crate::engine::{Conn, Crossing, Load, Wire};
+use crate::house::{self, House, SECRET, Service};
 use crate::lines::{self, Lines};
+use crate::pipe::Target;
 use crate::proc::Process;
 use crate::report::{Report, median, micros_each, per_mille};
 use crate::shim::Counts;
-use crate::simp::{Messages, Routing};
+use crate::simp::{self, Routing};
+use crate::transfer::{self, Keys, Session};
 use crate::{Bench, Failure};
 
 /// Octets of a message's body.
@@ -34,22 +37,79 @@ pub fn users(pairs: usize) -> impl Iterator<Item = String> {
     (0..pairs).map(pair).flat_map(|(a, b)| [a, b])
 }
 
-/// Logs pairs in: senders at one house, recipients at the other, which may be the same.
+/// Messages in any protocol.
+pub type Pairs = Load<Box<dyn Wire>>;
+
+/// Logs pairs in: senders at one house, recipients at the other, which may be the same; each side in a protocol
+/// of its own.
 ///
 /// # Errors
 /// If a login is refused.
-pub fn connect(pairs: usize, from: &House, to: &House) -> Result<Load<Messages>, Failure> {
-    let (mut there, mut here) = (Routing::open(&to.target())?, Routing::open(&from.target())?);
+pub fn connect(pairs: usize, from: (&House, Service), to: (&House, Service)) -> Result<Pairs, Failure> {
+    let (mut there, mut here) = (Door::open(to)?, Door::open(from)?);
     let (mut conns, mut names) = (Vec::new(), Vec::new());
     for (alice, bob) in (0..pairs).map(pair) {
-        let (alice, bob) = (from.user(&alice), to.user(&bob));
-        let (stream, tail) = there.login(&bob, SECRET)?;
-        let recipient = Conn::new(stream, tail)?;
-        let (stream, tail) = here.login(&alice, SECRET)?;
-        conns.push((Conn::new(stream, tail)?, recipient));
+        let (alice, bob) = (from.0.user(&alice), to.0.user(&bob));
+        let recipient = there.enter(&bob, true)?;
+        conns.push((here.enter(&alice, false)?, recipient));
         names.push((alice, bob));
     }
-    Load::new(Messages::new(&names, BODY), conns)
+    Load::new(Box::new(Crossing { from: wire(from.1, &names), to: wire(to.1, &names) }), conns)
+}
+
+fn wire(service: Service, names: &[(String, String)]) -> Box<dyn Wire> {
+    match service {
+        Service::Simp => Box::new(simp::Messages::new(names, BODY)),
+        Service::Imtp | Service::Pitp => Box::new(transfer::Messages::new(names, BODY)),
+    }
+}
+
+/// Where users log in.
+pub enum Door {
+    /// SIMP: over this routing connection.
+    Simp(Box<Routing>),
+    /// IMTP or PITP: there.
+    Transfer(Target, Keys),
+}
+
+impl Door {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn open((house, service): (&House, Service)) -> Result<Door, Failure> {
+        let target = house.target(service);
+        Ok(match service {
+            Service::Simp => Door::Simp(Box::new(Routing::open(&target)?)),
+            Service::Imtp | Service::Pitp => Door::Transfer(target, house::keys()?),
+        })
+    }
+
+    /// Logs a user in, who listens to messages if that has to be asked for; gives the connection.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn log_in(&mut self, user: &str, listens: bool) -> Result<(TcpStream, Vec<u8>), Failure> {
+        match self {
+            Door::Simp(routing) => routing.login(user, SECRET),
+            Door::Transfer(target, keys) => {
+                let mut session = Session::login(target, user, keys)?;
+                if listens {
+                    session.listen(user)?;
+                }
+                Ok(session.into_parts())
+            }
+        }
+    }
+
+    /// The same for the generator.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub fn enter(&mut self, user: &str, listens: bool) -> Result<Conn, Failure> {
+        let (stream, tail) = self.log_in(user, listens)?;
+        Conn::new(stream, tail)
+    }
 }
 
 /// CPU of some processes for a number of operations, microseconds each.
@@ -108,12 +168,14 @@ pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
     let house = bench.house("one.test", [127, 0, 0, 1])?;
     house.populate(users(bench.pairs), true)?;
     let server = house.serve(None)?;
-    let mut messages = connect(bench.pairs, &house, &house)?;
+    let simp = (&house, Service::Simp);
+    let mut messages = connect(bench.pairs, simp, simp)?;
     let (relay, mut plain) = lines::start(bench.pairs, BODY, 0)?;
     // As many octets as SIMP takes to say the same.
     let (wide_relay, mut wide) = lines::start(bench.pairs, BODY + ENVELOPE, REPLY)?;
     let federation = Federation::start(bench)?;
-    let mut federated = connect(bench.pairs, &federation.here, &federation.there)?;
+    let mut federated =
+        connect(bench.pairs, (&federation.here, Service::Simp), (&federation.there, Service::Simp))?;
     let both = [&federation.processes[0], &federation.processes[1]];
     for window in bench.windows.iter().copied() {
         let times = if window == 1 { 2.5 } else { 1.1 };
@@ -147,6 +209,57 @@ pub fn against_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Messages over IMTP as multiples of B, and across the families beside those within them.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn of_both_families(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let (simp, imtp) = (Service::Simp, Service::Imtp);
+    let ways = [(imtp, imtp), (simp, simp), (simp, imtp), (imtp, simp)];
+    let mut kept = Vec::new();
+    for (from, to) in ways {
+        // A server for each, so that nobody has other business there.
+        let domain = format!("{}-{}.test", from.name(), to.name());
+        let house = bench.house(&domain, [127, 0, 0, 1])?;
+        house.populate(users(bench.pairs), true)?;
+        let server = house.serve(None)?;
+        kept.push((server, connect(bench.pairs, (&house, from), (&house, to))?));
+    }
+    let (relay, mut plain) = lines::start(bench.pairs, BODY, 0)?;
+    for window in bench.windows.iter().copied() {
+        let times = if window == 1 { 2.2 } else { 0.9 };
+        let operations = bench.operations * if window == 1 { 1 } else { 4 };
+        let (mut b, mut beside) = (Vec::new(), Vec::new());
+        let mut costs = ways.map(|_| Vec::new());
+        for _ in 0..bench.rounds {
+            b.push(cost(&[&relay], &mut plain, bench.operations, 1)?);
+            beside.push(cost(&[&relay], &mut plain, operations, window)?);
+            for ((server, load), costs) in kept.iter_mut().zip(&mut costs) {
+                costs.push(cost(&[server], load, operations, window)?);
+            }
+        }
+        let (b, beside) = (median(&b), median(&beside));
+        let [imtp, simp, into, out_of] = costs.map(|costs| median(&costs));
+        report.figure("bare relay, 1 in flight per pair", format!("{b:.2} µs (B)"));
+        report.against(
+            &format!("message over IMTP, {window} in flight per pair"),
+            format!("{imtp:.2} µs = {:.2} B; {:.1} times that relay", imtp / b, imtp / beside),
+            &format!("{times} B"),
+            imtp <= times * b,
+        );
+        let dearer = imtp.max(simp);
+        for (way, cost) in [("SIMP to IMTP", into), ("IMTP to SIMP", out_of)] {
+            report.against(
+                &format!("message from {way}, {window} in flight"),
+                format!("{cost:.2} µs = {:.2} B", cost / b),
+                &format!("the dearer family: {dearer:.2} µs"),
+                cost <= dearer,
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Two servers that are each other's peer.
 struct Federation {
     here: House,
@@ -170,12 +283,12 @@ impl Federation {
 ///
 /// # Errors
 /// Whatever keeps it from being measured.
-pub fn counted(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
-    let house = bench.house("counted.test", [127, 0, 0, 1])?;
+pub fn counted(bench: &Bench, report: &mut Report, service: Service) -> Result<(), Failure> {
+    let house = bench.house(&format!("{}.counted.test", service.name()), [127, 0, 0, 1])?;
     house.populate(users(bench.pairs), true)?;
     let shim = bench.shim()?;
     let _server = house.serve(Some(shim))?;
-    let mut messages = connect(bench.pairs, &house, &house)?;
+    let mut messages = connect(bench.pairs, (&house, service), (&house, service))?;
     for window in bench.windows.iter().copied() {
         let operations = bench.operations / 4;
         messages.run(operations, window, None)?;
@@ -184,7 +297,7 @@ pub fn counted(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
         let Counts { allocations, reads, writes, polls, .. } = shim.counts()?.since(before);
         let each = |count: u64| count as f64 / operations as f64;
         report.figure(
-            &format!("calls for a message, {window} in flight"),
+            &format!("calls for a message over {}, {window} in flight", service.name().to_uppercase()),
             format!(
                 "{:.3} allocations, {:.2} reads, {:.2} writes, {:.2} polls",
                 each(allocations),
@@ -208,7 +321,8 @@ pub fn slow_disk(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     house.populate(users(bench.pairs).chain(names.clone()), true)?;
     let shim = bench.shim()?;
     let _server = house.serve(Some(shim))?;
-    let mut messages = connect(10.min(bench.pairs), &house, &house)?;
+    let simp = (&house, Service::Simp);
+    let mut messages = connect(10.min(bench.pairs), simp, simp)?;
     let stop = AtomicBool::new(false);
     let mut result = Ok([Duration::ZERO; 2]);
     std::thread::scope(|scope| {
@@ -234,7 +348,7 @@ pub fn slow_disk(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
 fn measure_delays(
     bench: &Bench,
     shim: &crate::shim::Shim,
-    messages: &mut Load<Messages>,
+    messages: &mut Pairs,
 ) -> Result<[Duration; 2], Failure> {
     let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..bench.rounds {

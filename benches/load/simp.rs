@@ -4,82 +4,27 @@
 //! texts are made beforehand but for their ids, and whose answers are found by searching for what
 //! this one server is known to write, not by a parser.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::time::Duration;
 
 use hearth::credential::Algorithm;
 use memchr::memmem::{Finder, find};
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::Failure;
 use crate::engine::{Replies, Wire};
 use crate::lines::push_id;
+use crate::pipe::{Pipe, Target};
 
 const HEADER: &[u8] = b"<?xml version=\"1.0\"?>\n<stream>\n";
 const END: &[u8] = b"</properties>";
-/// The longest wait for a login's reply.
-const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How to reach a server.
-#[derive(Clone)]
-pub struct Target {
-    /// The routing listener.
-    pub address: SocketAddr,
-    /// On TLS: with these roots, to this name.
-    pub tls: Option<(Arc<ClientConfig>, String)>,
-}
-
-/// A blocking connection, in clear or on TLS.
-enum Pipe {
-    Clear(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Pipe {
-    fn open(target: &Target, address: SocketAddr) -> Result<Pipe, Failure> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let Some((config, name)) = &target.tls else { return Ok(Pipe::Clear(stream)) };
-        let name = name.clone().try_into().map_err(|_| "no server name")?;
-        let session = ClientConnection::new(config.clone(), name)?;
-        Ok(Pipe::Tls(Box::new(StreamOwned::new(session, stream))))
-    }
-
-    fn write(&mut self, octets: &[u8]) -> Result<(), Failure> {
-        match self {
-            Pipe::Clear(stream) => stream.write_all(octets)?,
-            Pipe::Tls(stream) => stream.write_all(octets)?,
+/// Reads up to and with the end of a properties object; what follows stays in `input`.
+fn object(pipe: &mut Pipe, input: &mut Vec<u8>) -> Result<String, Failure> {
+    loop {
+        if let Some(at) = find(input, END) {
+            let object = input.drain(..at + END.len()).collect();
+            return Ok(String::from_utf8(object)?);
         }
-        Ok(())
-    }
-
-    /// Reads up to and with the end of a properties object; what follows stays in `input`.
-    fn object(&mut self, input: &mut Vec<u8>) -> Result<String, Failure> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(at) = find(input, END) {
-                let object = input.drain(..at + END.len()).collect();
-                return Ok(String::from_utf8(object)?);
-            }
-            let count = match self {
-                Pipe::Clear(stream) => stream.read(&mut buffer)?,
-                Pipe::Tls(stream) => stream.read(&mut buffer)?,
-            };
-            if count == 0 {
-                return Err(Failure("the server closed a connection at login".into()));
-            }
-            input.extend_from_slice(&buffer[..count]);
-        }
-    }
-
-    fn into_stream(self) -> TcpStream {
-        match self {
-            Pipe::Clear(stream) => stream,
-            Pipe::Tls(stream) => stream.into_parts().1,
-        }
+        pipe.fill(input)?;
     }
 }
 
@@ -119,7 +64,7 @@ impl Routing {
              <entry key=\"user\">{user}</entry></properties>\n"
         );
         self.pipe.write(text.as_bytes())?;
-        self.pipe.object(&mut self.input)
+        object(&mut self.pipe, &mut self.input)
     }
 
     /// Logs a user in by MD5 digest, on a new notification connection; gives the connection, and
@@ -143,7 +88,7 @@ impl Routing {
         let mut pipe = Pipe::open(&self.target, address)?;
         pipe.write(text.as_bytes())?;
         let mut input = Vec::new();
-        let reply = pipe.object(&mut input)?;
+        let reply = object(&mut pipe, &mut input)?;
         if value(&reply, "action")? != "self" {
             return Err(Failure(format!("login refused: {reply}")));
         }

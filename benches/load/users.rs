@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll};
 
 use crate::engine::Conn;
-use crate::house::SECRET;
-use crate::messages::Yardstick;
+use crate::house::{self, House, SECRET, Service};
+use crate::messages::{Door, Yardstick};
 use crate::report::{Report, median, micros_each};
-use crate::simp::{Answerer, Routing};
+use crate::simp::{self, Routing};
+use crate::transfer::{self, Session};
 use crate::{Bench, Failure};
 
 /// Changes of presence in one round.
@@ -25,12 +26,12 @@ fn user(index: usize) -> String {
 ///
 /// # Errors
 /// Whatever keeps it from being measured.
-pub fn idle(bench: &Bench, report: &mut Report, tls: bool) -> Result<(), Failure> {
-    let domain = if tls { "secured.test" } else { "idle.test" };
-    let house = bench.house_with(domain, [127, 0, 0, 1], tls)?;
+pub fn idle(bench: &Bench, report: &mut Report, service: Service, tls: bool) -> Result<(), Failure> {
+    let domain = format!("{}.{}.test", service.name(), if tls { "secured" } else { "idle" });
+    let house = bench.house_with(&domain, [127, 0, 0, 1], tls)?;
     house.populate((0..bench.idle).map(user), true)?;
     let server = house.serve(None)?;
-    let mut routing = Routing::open(&house.target())?;
+    let mut door = Door::open((&house, service))?;
     let mut held: Vec<TcpStream> = Vec::with_capacity(bench.idle);
     // What is made once, at the first login, is not counted.
     let warm = 10.min(bench.idle);
@@ -39,13 +40,14 @@ pub fn idle(bench: &Bench, report: &mut Report, tls: bool) -> Result<(), Failure
         if index == warm {
             before = settled(&server)?;
         }
-        held.push(routing.login(&house.user(&user(index)), SECRET)?.0);
+        held.push(door.log_in(&house.user(&user(index)), true)?.0);
     }
     let growth = settled(&server)?.saturating_sub(before);
     let each = growth as f64 / 1024.0 / (held.len() - warm) as f64;
     let (kind, limit) = if tls { ("TLS", 16.0) } else { ("plain TCP", 1.5) };
+    let what = if service == Service::Simp { "logged-in" } else { "listening IMTP" };
     report.against(
-        &format!("idle logged-in connection, {kind} (over {} of them)", held.len()),
+        &format!("idle {what} connection, {kind} (over {} of them)", held.len()),
         format!("{each:.2} KiB"),
         &format!("{limit} KiB"),
         each <= limit,
@@ -83,7 +85,7 @@ pub fn logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
         yardstick.take()?;
         for (reuse, costs) in [(false, &mut fresh), (true, &mut kept)] {
             let before = server.cpu()?;
-            log_in_all(&house, count, accounts, reuse)?;
+            at_once(count, accounts, |users| log_in_and_out(&house, users, reuse))?;
             costs.push(micros_each(server.cpu()? - before, count));
         }
     }
@@ -99,23 +101,54 @@ pub fn logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn log_in_all(house: &crate::house::House, count: u64, accounts: usize, reuse: bool) -> Result<(), Failure> {
+/// The CPU time of a login by SCRAM: a new IMTP connection, the exchange, and its end.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn scram_logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let house = bench.house("scram.test", [127, 0, 0, 1])?;
+    let accounts = 1000;
+    house.populate((0..accounts).map(user), false)?;
+    let server = house.serve(None)?;
+    let (target, keys) = (house.target(Service::Imtp), house::keys()?);
+    let count = (bench.operations / 20).max(1);
+    let mut yardstick = Yardstick::start(bench)?;
+    let mut costs = Vec::new();
+    for _ in 0..bench.rounds {
+        yardstick.take()?;
+        let before = server.cpu()?;
+        at_once(count, accounts, |users| {
+            for index in users {
+                Session::login(&target, &house.user(&user(index)), &keys)?;
+            }
+            Ok(())
+        })?;
+        costs.push(micros_each(server.cpu()? - before, count));
+    }
+    let (cost, b) = (median(&costs), yardstick.b());
+    report.against(
+        "SCRAM login and logout, the connection new",
+        format!("{cost:.1} µs = {:.1} B", cost / b),
+        "10 B",
+        cost <= 10.0 * b,
+    );
+    Ok(())
+}
+
+/// Has `count` logins made by several threads at a time; each has users of its own, so that nobody is there twice.
+fn at_once(
+    count: u64,
+    accounts: usize,
+    log_in: impl Fn(&mut dyn Iterator<Item = usize>) -> Result<(), Failure> + Sync,
+) -> Result<(), Failure> {
+    let log_in = &log_in;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE)
             .map(|thread| {
-                scope.spawn(move || -> Result<(), Failure> {
-                    let mut kept = None;
-                    for turn in (thread as u64..count).step_by(AT_ONCE) {
-                        let mut routing = match kept.take() {
-                            Some(routing) => routing,
-                            None => Routing::open(&house.target())?,
-                        };
-                        // Each thread has users of its own, so that nobody is there twice.
-                        let index = thread + AT_ONCE * (turn as usize / AT_ONCE % (accounts / AT_ONCE));
-                        routing.login(&house.user(&user(index)), SECRET)?;
-                        kept = reuse.then_some(routing);
-                    }
-                    Ok(())
+                scope.spawn(move || {
+                    let turns = (thread as u64..count).step_by(AT_ONCE);
+                    let round = |turn| turn as usize / AT_ONCE % (accounts / AT_ONCE);
+                    log_in(&mut turns.map(|turn| thread + AT_ONCE * round(turn)))
                 })
             })
             .collect();
@@ -125,28 +158,35 @@ fn log_in_all(house: &crate::house::House, count: u64, accounts: usize, reuse: b
     })
 }
 
+fn log_in_and_out(house: &House, users: &mut dyn Iterator<Item = usize>, reuse: bool) -> Result<(), Failure> {
+    let mut kept = None;
+    for index in users {
+        let mut routing = match kept.take() {
+            Some(routing) => routing,
+            None => Routing::open(&house.target(Service::Simp))?,
+        };
+        routing.login(&house.user(&user(index)), SECRET)?;
+        kept = reuse.then_some(routing);
+    }
+    Ok(())
+}
+
 /// The CPU time of each notification when one user of many watchers changes his presence.
 ///
 /// # Errors
 /// Whatever keeps it from being measured.
-pub fn fan_out(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
-    let house = bench.house("star.test", [127, 0, 0, 1])?;
+pub fn fan_out(bench: &Bench, report: &mut Report, service: Service) -> Result<(), Failure> {
+    let house = bench.house(&format!("{}.star.test", service.name()), [127, 0, 0, 1])?;
     house.populate((0..bench.watchers).map(user).chain(["star".into()]), true)?;
     let server = house.serve(None)?;
-    let mut routing = Routing::open(&house.target())?;
     let star = house.user("star");
-    let (stream, tail) = routing.login(&star, SECRET)?;
-    let mut crowd = Crowd::new(Conn::new(stream, tail)?)?;
+    let mut door = Door::open((&house, service))?;
+    let mut crowd = Crowd::new(door.enter(&star, false)?, Script::of(service, &star))?;
+    crowd.begin()?;
     for index in 0..bench.watchers {
         let watcher = house.user(&user(index));
-        let (stream, tail) = routing.login(&watcher, SECRET)?;
-        let mut conn = Conn::new(stream, tail)?;
-        conn.out = format!(
-            "<properties><entry key=\"action\">subscribe</entry><entry key=\"request\">2</entry>\
-             <entry key=\"to\">{star}</entry><entry key=\"from\">{watcher}</entry>\
-             <entry key=\"duration\">-1</entry></properties>\n"
-        )
-        .into_bytes();
+        let mut conn = door.enter(&watcher, false)?;
+        conn.out = crowd.script.subscribe(&watcher).into_bytes();
         crowd.add(conn)?;
     }
     crowd.subscribed()?;
@@ -162,8 +202,12 @@ pub fn fan_out(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     }
     // The first round warms up.
     let (cost, b) = (median(&costs[1..]), yardstick.b());
+    let what = match service {
+        Service::Simp => "notifications of a presence change",
+        Service::Imtp | Service::Pitp => "PITP change-notifies",
+    };
     report.against(
-        &format!("one of {} notifications of a presence change, with its answer", bench.watchers),
+        &format!("one of {} {what}, with its answer", bench.watchers),
         format!("{cost:.2} µs = {:.2} B", cost / b),
         "0.6 B",
         cost <= 0.6 * b,
@@ -171,20 +215,98 @@ pub fn fan_out(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the star and those who watch him say.
+struct Script {
+    service: Service,
+    star: String,
+    simp: simp::Answerer,
+    transfer: transfer::Answerer,
+}
+
+impl Script {
+    fn of(service: Service, star: &str) -> Script {
+        let (simp, transfer) = (simp::Answerer::new(), transfer::Answerer::new());
+        Script { service, star: star.to_owned(), simp, transfer }
+    }
+
+    /// Octets used, and requests answered.
+    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+        match self.service {
+            Service::Simp => self.simp.answer(input, out),
+            Service::Imtp | Service::Pitp => self.transfer.answer(input, out),
+        }
+    }
+
+    fn subscribe(&self, watcher: &str) -> String {
+        let star = &self.star;
+        match self.service {
+            Service::Simp => format!(
+                "<properties><entry key=\"action\">subscribe</entry><entry key=\"request\">2</entry>\
+                 <entry key=\"to\">{star}</entry><entry key=\"from\">{watcher}</entry>\
+                 <entry key=\"duration\">-1</entry></properties>\n"
+            ),
+            Service::Imtp | Service::Pitp => format!(
+                ">3 subscribe\r\nSubscription: /presence:{watcher}\r\nPresentity: presence:{star}\r\n\r\n"
+            ),
+        }
+    }
+
+    /// In the reply to that.
+    fn subscribed(&self) -> &'static [u8] {
+        match self.service {
+            Service::Simp => b">describe<",
+            Service::Imtp | Service::Pitp => b" ok (subscribe)",
+        }
+    }
+
+    /// What has to be said before the first change, and what is in the reply to it.
+    fn begin(&self) -> Option<(String, &'static [u8])> {
+        let star = &self.star;
+        let insert =
+            format!(">3 insert-mapping\r\nPresentity: presence:{star}\r\nMapping: 1\r\nWpattern: *\r\n\r\n");
+        (self.service != Service::Simp).then_some((insert, b" ok (insert-mapping)"))
+    }
+
+    /// The star's next change, and what is in the reply to it.
+    fn change(&self, number: u64) -> (String, &'static [u8]) {
+        let (star, id) = (&self.star, number + 4);
+        match self.service {
+            Service::Simp => {
+                let text = format!(
+                    "<properties><entry key=\"action\">set profile</entry><entry key=\"request\">{id}</entry>\
+                     <entry key=\"message\">change {number}</entry></properties>\n"
+                );
+                (text, b">okay<")
+            }
+            Service::Imtp | Service::Pitp => {
+                let document = format!(
+                    "presentity = presence:{star}\r\ncontact = im:{star} {{\r\n  status = open\r\n}}\r\n\
+                     namespace:hearth = urn:hearth:presence\r\nhearth:message = \"change {number}\"\r\n"
+                );
+                let length = document.len();
+                let text = format!(
+                    ">{id} change\r\nPresentity: presence:{star}\r\nMapping: 1\r\n\
+                     Content-Length: {length}\r\n\r\n{document}"
+                );
+                (text, b" ok (change)")
+            }
+        }
+    }
+}
+
 /// One who is watched (the first connection) and all who watch him.
 struct Crowd {
     poll: Poll,
     events: Events,
     conns: Vec<Conn>,
-    answerer: Answerer,
+    script: Script,
     buffer: Vec<u8>,
 }
 
 impl Crowd {
-    fn new(star: Conn) -> Result<Crowd, Failure> {
-        let poll = Poll::new()?;
-        let (events, answerer, buffer) = (Events::with_capacity(1024), Answerer::new(), vec![0; 64 * 1024]);
-        let mut crowd = Crowd { poll, events, conns: Vec::new(), answerer, buffer };
+    fn new(star: Conn, script: Script) -> Result<Crowd, Failure> {
+        let (poll, events) = (Poll::new()?, Events::with_capacity(1024));
+        let mut crowd = Crowd { poll, events, conns: Vec::new(), script, buffer: vec![0; 64 * 1024] };
         crowd.add(star)?;
         Ok(crowd)
     }
@@ -211,9 +333,9 @@ impl Crowd {
             self.poll.poll(&mut self.events, Some(Duration::from_secs(1)))?;
             for event in &self.events {
                 let conn = &mut self.conns[event.token().0];
-                let answerer = &self.answerer;
+                let script = &self.script;
                 conn.read(&mut self.buffer, |input, out| {
-                    let (used, count) = answerer.answer(input, out);
+                    let (used, count) = script.answer(input, out);
                     asked += count;
                     replied += finder.find_iter(&input[..used]).count() as u64;
                     used
@@ -224,20 +346,27 @@ impl Crowd {
         Ok(())
     }
 
+    fn begin(&mut self) -> Result<(), Failure> {
+        let Some((text, reply)) = self.script.begin() else { return Ok(()) };
+        self.say(&text)?;
+        self.until(0, reply, 1)
+    }
+
     fn subscribed(&mut self) -> Result<(), Failure> {
-        self.until(0, b">describe<", self.conns.len() as u64 - 1)
+        self.until(0, self.script.subscribed(), self.conns.len() as u64 - 1)
     }
 
     /// The star changes his description, and everybody is told.
     fn change(&mut self, number: u64) -> Result<(), Failure> {
-        let text = format!(
-            "<properties><entry key=\"action\">set profile</entry><entry key=\"request\">{}</entry>\
-             <entry key=\"message\">change {number}</entry></properties>\n",
-            number + 2
-        );
+        let (text, reply) = self.script.change(number);
+        self.say(&text)?;
+        self.until(self.conns.len() as u64 - 1, reply, 1)
+    }
+
+    /// The star says something.
+    fn say(&mut self, text: &str) -> Result<(), Failure> {
         self.conns[0].out.extend_from_slice(text.as_bytes());
-        self.conns[0].flush()?;
-        self.until(self.conns.len() as u64 - 1, b">okay<", 1)
+        self.conns[0].flush()
     }
 }
 
@@ -253,7 +382,7 @@ pub fn start(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     for _ in 0..bench.rounds {
         let begun = Instant::now();
         let server = house.serve(None)?;
-        Routing::open(&house.target())?.challenge(&house.user(&user(0)))?;
+        Routing::open(&house.target(Service::Simp))?.challenge(&house.user(&user(0)))?;
         times.push(begun.elapsed().as_secs_f64());
         server.stop(Duration::from_secs(10));
     }
