@@ -156,7 +156,13 @@ impl Keys {
     /// None that can happen.
     pub fn new(password: &str, salt: &[u8]) -> Result<Keys, Failure> {
         const ITERATIONS: u32 = 4096;
-        let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, ITERATIONS);
+        // PBKDF2 of one block.
+        let mut last = hmac(password.as_bytes(), &[salt, &[0, 0, 0, 1]].concat())?;
+        let mut salted = last;
+        for _ in 1..ITERATIONS {
+            last = hmac(password.as_bytes(), &last)?;
+            salted.iter_mut().zip(&last).for_each(|(all, one)| *all ^= one);
+        }
         let client = hmac(&salted, b"Client Key")?;
         let challenge_end = format!(",s={},i={ITERATIONS}", STANDARD.encode(salt));
         Ok(Keys { challenge_end, client, stored: Sha256::digest(client).into() })

@@ -259,38 +259,39 @@ impl Script {
         }
     }
 
-    /// What has to be said before the first change, and what is in the reply to it.
+    /// What has to be said before anybody watches, and what is in the reply to it: who is to see what.
     fn begin(&self) -> Option<(String, &'static [u8])> {
-        let star = &self.star;
-        let insert =
-            format!(">3 insert-mapping\r\nPresentity: presence:{star}\r\nMapping: 1\r\nWpattern: *\r\n\r\n");
+        let insert = self.show(3, "insert-mapping", "Wpattern: *\r\n", "here");
         (self.service != Service::Simp).then_some((insert, b" ok (insert-mapping)"))
     }
 
     /// The star's next change, and what is in the reply to it.
     fn change(&self, number: u64) -> (String, &'static [u8]) {
-        let (star, id) = (&self.star, number + 4);
+        let (id, text) = (number + 4, format!("change {number}"));
         match self.service {
             Service::Simp => {
-                let text = format!(
+                let set = format!(
                     "<properties><entry key=\"action\">set profile</entry><entry key=\"request\">{id}</entry>\
-                     <entry key=\"message\">change {number}</entry></properties>\n"
+                     <entry key=\"message\">{text}</entry></properties>\n"
                 );
-                (text, b">okay<")
+                (set, b">okay<")
             }
-            Service::Imtp | Service::Pitp => {
-                let document = format!(
-                    "presentity = presence:{star}\r\ncontact = im:{star} {{\r\n  status = open\r\n}}\r\n\
-                     namespace:hearth = urn:hearth:presence\r\nhearth:message = \"change {number}\"\r\n"
-                );
-                let length = document.len();
-                let text = format!(
-                    ">{id} change\r\nPresentity: presence:{star}\r\nMapping: 1\r\n\
-                     Content-Length: {length}\r\n\r\n{document}"
-                );
-                (text, b" ok (change)")
-            }
+            Service::Imtp | Service::Pitp => (self.show(id, "change", "", &text), b" ok (change)"),
         }
+    }
+
+    /// An edit of the first mapping, which shows that he is there and this text.
+    fn show(&self, id: u64, method: &str, more: &str, text: &str) -> String {
+        let star = &self.star;
+        let document = format!(
+            "presentity = presence:{star}\r\ncontact = im:{star} {{\r\n  status = open\r\n}}\r\n\
+             namespace:hearth = urn:hearth:presence\r\nhearth:message = \"{text}\"\r\n"
+        );
+        let length = document.len();
+        format!(
+            ">{id} {method}\r\nPresentity: presence:{star}\r\nMapping: 1\r\n{more}\
+             Content-Length: {length}\r\n\r\n{document}"
+        )
     }
 }
 
