@@ -206,6 +206,7 @@ impl Hub {
                     reply_to: None,
                     note: Some(note),
                     hears_more: false,
+                    extras: Vec::new(),
                 };
                 let from = self.notifier(to.domain());
                 Envelope::ours(from, to, Request::Message(message))
@@ -218,6 +219,7 @@ impl Hub {
                     reply_to: kept.reply_to,
                     note: Some(note),
                     hears_more: false,
+                    extras: Vec::new(),
                 };
                 let native = kept.native.map(|(family, octets)| Native {
                     family: super::op::Family(family),

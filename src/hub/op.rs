@@ -161,6 +161,11 @@ impl Request<'_> {
                 reply_to: m.reply_to,
                 note: m.note,
                 hears_more: m.hears_more,
+                extras: m
+                    .extras
+                    .into_iter()
+                    .map(|(name, value)| (Cow::Owned(name.into_owned()), Cow::Owned(value.into_owned())))
+                    .collect(),
             }),
             Request::Fetch => Request::Fetch,
             Request::Subscribe { lease, name } => {
@@ -204,7 +209,12 @@ pub struct Message<'a> {
     pub note: Option<Note>,
     /// Can the one who sent it be told more than that it has arrived ([`Thanks::payload`])?
     pub hears_more: bool,
+    /// What else its sender has put into it, name by name, for recipients of another family than his.
+    pub extras: Extras<'a>,
 }
+
+/// Names and values.
+pub type Extras<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// What goes along with a message that has waited for its recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Protocol;
+use super::beyond;
 use super::command::{ChangeNotify, Command, Failure, Fault, Fetch, Payload, Response, Send, Watch};
 use super::error_type::{ErrorType, Reason};
 use super::message::{Astrength, Message};
@@ -208,9 +209,7 @@ fn send(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, message: &op::Mess
         message: Payload { content_type: Some(message.content_type.as_ref().into()), octets: &[] },
     };
     write::send_head(&mut head, &send);
-    if let Some(reply_to) = message.reply_to.as_ref().filter(|to| to.as_str().is_ascii()) {
-        head.extend_from_slice(format!("Hearth-Reply-To: im:{reply_to}\r\n").as_bytes());
-    }
+    beyond::write(&mut head, message);
     write::send(out, tx.0, &head, &onward, &message.body);
 }
 

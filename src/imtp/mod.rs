@@ -14,6 +14,7 @@
 //! | 8 roles, 14 to 16 what is done | `conn`, `entrance`, `requests`, `link`, [`adapter`] |
 
 pub mod adapter;
+mod beyond;
 pub mod command;
 pub(crate) mod conn;
 pub(crate) mod entrance;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 use super::adapter::{self, kept};
+use super::beyond;
 use super::command::{At, Command, Mapping, Payload, Send, Watch};
 use super::conn::refuse;
 use super::error_type::ErrorType;
@@ -352,7 +353,10 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     let mut octets = std::mem::take(&mut core.native);
     octets.clear();
     write::send_head(&mut octets, &send);
+    let before = octets.len();
     asking.message.copy_extras(&mut octets);
+    let plain = octets.len() == before;
+    let (reply_to, extras) = if plain { (None, Vec::new()) } else { beyond::read(asking.message, &core.hub) };
     let content_type = match &send.message.content_type {
         Some(content_type) => Cow::Borrowed(content_type.as_ref()),
         // That it is UTF-8 goes without saying everywhere else.
@@ -361,9 +365,10 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     let message = op::Message {
         content_type,
         body: Cow::Borrowed(send.message.octets),
-        reply_to: None,
+        reply_to,
         note: None,
         hears_more: true,
+        extras,
     };
     let trail = asking.trail(core, visited.as_str());
     let origin = asking.waits(core, Method::Send);

@@ -184,23 +184,27 @@ fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>
     let body = String::from_utf8_lossy(&message.body);
     let reply_to = message.reply_to.as_ref().map(Ima::of);
     let simp = SimpMessage { parties, reply_to, content_type: &message.content_type, body: &body };
-    match &message.note {
-        None => write::send(out, tx.0, &simp),
-        Some(note) => {
-            let mut entries = Vec::new();
-            let reply_to = simp.reply_to.map(|ima| ("reply to", ima.as_str()));
-            let fixed = [
-                ("action", "send"),
-                ("to", parties.to.as_str()),
-                ("from", parties.from.as_str()),
-                ("type", simp.content_type),
-                ("body", simp.body),
-            ];
-            write::entries(&mut entries, fixed.into_iter().chain(reply_to));
-            notes(&mut entries, note);
-            write::relay(out, tx.0, &entries);
-        }
+    if message.note.is_none() && message.extras.is_empty() {
+        return write::send(out, tx.0, &simp);
     }
+    let mut entries = Vec::new();
+    let reply_to = simp.reply_to.map(|ima| ("reply to", ima.as_str()));
+    let fixed = [
+        ("action", "send"),
+        ("to", parties.to.as_str()),
+        ("from", parties.from.as_str()),
+        ("type", simp.content_type),
+        ("body", simp.body),
+    ];
+    let extras = message.extras.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+    let sayable = |(key, value): &(&str, &str)| {
+        !KNOWN.contains(key) && key.len() <= limits::KEY && xml::is_text(key) && xml::is_text(value)
+    };
+    write::entries(&mut entries, fixed.into_iter().chain(reply_to).chain(extras.filter(sayable)));
+    if let Some(note) = &message.note {
+        notes(&mut entries, note);
+    }
+    write::relay(out, tx.0, &entries);
 }
 
 /// What goes along with a message that has waited: `item` names it, `sent` dates it, `regarding` says whom
@@ -287,8 +291,11 @@ fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
     })
 }
 
+/// The entries of a `send` that have a meaning here; whatever else is there is its sender's.
+const KNOWN: [&str; 7] = ["request", "action", "to", "from", "type", "body", "reply to"];
+
 /// The hub's form of a message.
-pub fn message<'a>(message: SimpMessage<'a>, hub: &Hub) -> Option<Request<'a>> {
+pub fn message<'a>(message: SimpMessage<'a>, object: &Object<'a>, hub: &Hub) -> Option<Request<'a>> {
     let reply_to = match message.reply_to {
         Some(ima) => Some(hub.locate(ima.as_str()).ok()?),
         None => None,
@@ -299,6 +306,11 @@ pub fn message<'a>(message: SimpMessage<'a>, hub: &Hub) -> Option<Request<'a>> {
         reply_to,
         note: None,
         hears_more: false,
+        extras: object
+            .entries()
+            .filter(|entry| !KNOWN.contains(&entry.key))
+            .map(|entry| (entry.key.into(), entry.value.into()))
+            .collect(),
     }))
 }
 

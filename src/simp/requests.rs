@@ -147,7 +147,7 @@ fn ask(
 ) {
     let Ok(to) = core.hub.locate(parties.to.as_str()) else { return error(core, id, name, MALFORMED) };
     let (request, relayed) = match request {
-        Request::Send(message) => (adapter::message(message, &core.hub), true),
+        Request::Send(message) => (adapter::message(message, &object, &core.hub), true),
         Request::Fetch(_) => (Some(hub::op::Request::Fetch), false),
         Request::Subscribe { duration, .. } => {
             (Some(hub::op::Request::Subscribe { lease: adapter::lease(duration), name: None }), false)

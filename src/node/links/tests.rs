@@ -141,7 +141,14 @@ impl Rig {
 
 fn text(body: &[u8]) -> Message<'_> {
     let content_type = "text/plain".into();
-    Message { content_type, body: body.into(), reply_to: None, note: None, hears_more: false }
+    Message {
+        content_type,
+        body: body.into(),
+        reply_to: None,
+        note: None,
+        hears_more: false,
+        extras: Vec::new(),
+    }
 }
 
 const IMTP: Protocol = Protocol::Imtp;
