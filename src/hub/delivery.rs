@@ -169,7 +169,7 @@ impl Hub {
         let named = notice.name.is_some();
         let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
-        let asking = !own && self.is_asking(&envelope.to, &report.presentity, name);
+        let asking = !own && self.is_asking(&envelope.to, &report.presentity);
         let Some(account) = self.accounts.get_mut(key) else { return };
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
@@ -205,14 +205,13 @@ impl Hub {
 
     /// Has he asked to watch, and not heard yet? The first news may come before the answer: they travel on
     /// two connections.
-    fn is_asking(&self, watcher: &Address, presentity: &Address, name: Option<&str>) -> bool {
+    fn is_asking(&self, watcher: &Address, presentity: &Address) -> bool {
         let Some(remote) = self.remotes.get(&*self.peer_of(presentity, watcher)) else { return false };
         remote.lane(Kind::Subscribe.traffic()).iter().filter_map(|tx| self.transactions.get(tx)).any(
             |transaction| {
                 transaction.kind == Kind::Subscribe
                     && transaction.to == *presentity
                     && transaction.from == *watcher
-                    && name.is_none_or(|name| transaction.name.as_deref() == Some(name))
             },
         )
     }

@@ -523,6 +523,7 @@ impl Hub {
         let report = Report { presentity: account.address.clone(), presence };
         if self.lease_gone(key, watcher, token, out) {
             let from = self.notifier(report.presentity.domain());
+            let named = named || !self.domains.contains(watcher.domain());
             let notice = Notice { report, name: named.then(|| token.to_owned().into()) };
             let end = Envelope::ours(from, watcher.clone(), Request::End(notice));
             self.request(now, Origin::Nobody, end, out);

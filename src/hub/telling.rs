@@ -66,7 +66,11 @@ impl Hub {
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
         let (to, serial) = (place.watcher.clone(), place.serial);
-        let name = place.name().map(|name| name.to_owned().into());
+        // A watcher of another domain may be told in a protocol whose news name a subscription, whatever it was
+        // asked for in: any of its tokens will do.
+        let any = place.leases.first().filter(|_| !self.domains.contains(to.domain()));
+        let name = place.name().or(any.map(|lease| lease.token.as_str()));
+        let name = name.map(|name| name.to_owned().into());
         let from = self.notifier(report.presentity.domain());
         self.counters.notifications += 1;
         let change = Envelope::ours(from, to, Request::Change(Notice { report, name }));

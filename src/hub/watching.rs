@@ -427,7 +427,13 @@ impl Account {
     /// Who asked for news of this presentity, or of this subscription to it?
     pub fn holders_of(&self, presentity: &Address, name: Option<&str>) -> Holders {
         let mut holders = Holders::default();
-        let is_it = |w: &&Watching| w.presentity == *presentity && name.is_none_or(|name| w.token == name);
+        let of_it = |w: &&Watching| w.presentity == *presentity;
+        // What has a lease is told for all that have one, by the token of any of them.
+        let named = name.and_then(|name| self.watching.iter().filter(of_it).find(|w| w.token == name));
+        let leased = named.is_some_and(|w| w.expires.is_some());
+        let is_it = |w: &&Watching| {
+            of_it(w) && name.is_none_or(|name| w.token == name || (leased && w.expires.is_some()))
+        };
         for watching in self.watching.iter().filter(is_it) {
             match watching.holder {
                 Holder::Client | Holder::List => holders.whole = true,

@@ -56,6 +56,7 @@ macro_rules! conversations {
 
 conversations!(
     acl,
+    crosswise,
     federation,
     kept,
     login,
