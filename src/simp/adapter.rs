@@ -134,10 +134,19 @@ fn presence(report: &Report) -> SimpPresence<'_> {
 /// # Errors
 /// [`Refusal::Unsupported`].
 pub fn can_say(envelope: &Envelope<'_>) -> Result<(), Refusal> {
-    let Request::Message(message) = &envelope.request else { return Ok(()) };
     if envelope.native.as_ref().is_some_and(|native| native.family == FAMILY) {
         return Ok(());
     }
+    // Quoted local parts are no addresses here (OC-22).
+    let quoted = |address: &Address| address.local().starts_with('"');
+    let about = match &envelope.request {
+        Request::Change(notice) | Request::End(notice) => quoted(&notice.report.presentity),
+        _ => false,
+    };
+    if about || quoted(&envelope.from) || quoted(&envelope.to) {
+        return Err(Refusal::Unsupported);
+    }
+    let Request::Message(message) = &envelope.request else { return Ok(()) };
     let text = std::str::from_utf8(&message.body).map_err(|_| Refusal::Unsupported)?;
     if !xml::is_text(text) || !xml::is_text(&message.content_type) {
         return Err(Refusal::Unsupported);
@@ -182,7 +191,7 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
 
 fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>) {
     let body = String::from_utf8_lossy(&message.body);
-    let reply_to = message.reply_to.as_ref().map(Ima::of);
+    let reply_to = message.reply_to.as_ref().filter(|to| !to.local().starts_with('"')).map(Ima::of);
     let simp = SimpMessage { parties, reply_to, content_type: &message.content_type, body: &body };
     if message.note.is_none() && message.extras.is_empty() {
         return write::send(out, tx.0, &simp);
