@@ -7,6 +7,7 @@ use super::address::Address;
 use super::delivery::{Holders, To};
 use super::op::{Envelope, Notice, Origin, Report, Request};
 use super::subscription::{Holder, Watching, WatchingState};
+use super::watching::Which;
 use super::{Hub, Outlet};
 use crate::clock::Now;
 
@@ -73,7 +74,8 @@ impl Hub {
             Holder::Endpoint(_) => account.watching(holder, &report.presentity).map(|w| w.token.clone()),
             Holder::Client | Holder::List => None,
         };
-        if !account.permits(&from, Operation::Change) || !account.saw(&report, name.as_deref()) {
+        let which = name.as_deref().map_or(Which::Shared, Which::Named);
+        if !account.permits(&from, Operation::Change) || !account.saw(&report, which) {
             return;
         }
         let to = account.address.clone();

@@ -24,6 +24,7 @@ use super::op::{
     Thanks, TxId,
 };
 use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
+use super::watching::Which;
 use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
 use crate::clock::Now;
 use crate::federation::peer;
@@ -169,14 +170,20 @@ impl Hub {
         let named = notice.name.is_some();
         let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
+<<<<<<< HEAD
         let asking = !own && self.is_asking(&envelope.to, &report.presentity);
+=======
+        // Where a subscription was named, we say its name ourselves; servers elsewhere may have no way to.
+        let which = name.map_or(if own { Which::Shared } else { Which::Any }, Which::Named);
+        let asking = !own && self.is_asking(&envelope.to, &report.presentity, name);
+>>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
         let Some(account) = self.accounts.get_mut(key) else { return };
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
             } else if !asking
                 && !(!named && (own || self.open))
-                && !account.watches(&report.presentity, name, now)
+                && !account.watches(&report.presentity, which, now)
             {
                 Some(Refusal::NotSubscribed)
             } else if account.endpoints.is_empty() {
@@ -185,14 +192,13 @@ impl Hub {
                 None
             };
         if refusal.is_none() || kind == Kind::End {
-            account.saw(report, name);
+            account.saw(report, which);
         }
-        let to = To::Watchers(account.holders_of(&report.presentity, name));
+        let to = To::Watchers(account.holders_of(&report.presentity, which));
         if kind == Kind::End && !matches!(refusal, Some(Refusal::SourceRefused | Refusal::NotSubscribed)) {
             let presentity = report.presentity.clone();
-            let name = name.map(str::to_owned);
-            self.forget_outbound(key, &presentity, name.as_deref());
-            self.contact_ended(now, key, &presentity, name.as_deref());
+            self.forget_outbound(key, &presentity, name);
+            self.contact_ended(now, key, &presentity, which);
         }
         match refusal {
             Some(refusal) => {

@@ -19,6 +19,27 @@ use crate::clock::Now;
 use crate::limits;
 use crate::store::record::{Outbound, Write};
 
+/// Which of a user's subscriptions to a presentity something is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which<'a> {
+    /// All: what tells it has no names for them.
+    Any,
+    /// Those that share what they are told: all but those of single endpoints.
+    Shared,
+    /// The one of this name.
+    Named(&'a str),
+}
+
+impl Which<'_> {
+    fn is(self, watching: &Watching) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Shared => !matches!(watching.holder, Holder::Endpoint(_)),
+            Which::Named(name) => watching.token == name,
+        }
+    }
+}
+
 /// How a client has asked: in its family's own form, and over what way.
 type Way<'a> = (Option<Native<'a>>, Trail<'a>);
 
@@ -374,11 +395,13 @@ impl Hub {
         now: Now,
         key: AccountKey,
         presentity: &Address,
-        name: Option<&str>,
+        which: Which<'_>,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let is_it = |w: &Watching| w.presentity == *presentity && name.is_none_or(|name| w.token == name);
-        account.watching.retain(|w| !(is_it(w) && matches!(w.holder, Holder::Endpoint(_))));
+        let is_it = |w: &Watching| w.presentity == *presentity && which.is(w);
+        // Where somebody waits to hear whether it was granted anew, that answer is still to come.
+        let over = |w: &Watching| is_it(w) && matches!(w.holder, Holder::Endpoint(_)) && w.waiting.is_empty();
+        account.watching.retain(|w| !over(w));
         if let Some(watching) = account.watching.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
             watching.token.clear();
             watching.state = WatchingState::Again { at: now.tick + RETRY, tries: 1 };
@@ -409,12 +432,11 @@ impl Account {
         Some(self.watching.swap_remove(at))
     }
 
-    /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6) If the news names a subscription, by
-    /// that one.
-    pub fn watches(&self, presentity: &Address, name: Option<&str>, now: Now) -> bool {
+    /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)
+    pub fn watches(&self, presentity: &Address, which: Which<'_>, now: Now) -> bool {
         self.watching.iter().any(|w| {
             w.presentity == *presentity
-                && name.is_none_or(|name| w.token == name)
+                && which.is(w)
                 && match w.state {
                     WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.date),
                     // The other side may tell the first change before its grant has arrived.
@@ -424,9 +446,10 @@ impl Account {
         })
     }
 
-    /// Who asked for news of this presentity, or of this subscription to it?
-    pub fn holders_of(&self, presentity: &Address, name: Option<&str>) -> Holders {
+    /// Who asked for news of this presentity?
+    pub fn holders_of(&self, presentity: &Address, which: Which<'_>) -> Holders {
         let mut holders = Holders::default();
+<<<<<<< HEAD
         let of_it = |w: &&Watching| w.presentity == *presentity;
         // What has a lease is told for all that have one, by the token of any of them.
         let named = name.and_then(|name| self.watching.iter().filter(of_it).find(|w| w.token == name));
@@ -434,6 +457,9 @@ impl Account {
         let is_it = |w: &&Watching| {
             of_it(w) && name.is_none_or(|name| w.token == name || (leased && w.expires.is_some()))
         };
+=======
+        let is_it = |w: &&Watching| w.presentity == *presentity && which.is(w);
+>>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
         for watching in self.watching.iter().filter(is_it) {
             match watching.holder {
                 Holder::Client | Holder::List => holders.whole = true,
@@ -446,11 +472,10 @@ impl Account {
     }
 
     /// Notes what he is about to be shown of a presentity; false if he has seen just that.
-    pub fn saw(&mut self, report: &Report, name: Option<&str>) -> bool {
+    pub fn saw(&mut self, report: &Report, which: Which<'_>) -> bool {
         let seen = mark_of_presence(&report.presence);
         let mut fresh = true;
-        let is_it =
-            |w: &&mut Watching| w.presentity == report.presentity && name.is_none_or(|name| w.token == name);
+        let is_it = |w: &&mut Watching| w.presentity == report.presentity && which.is(w);
         for watching in self.watching.iter_mut().filter(is_it) {
             fresh &= watching.seen.replace(seen) != Some(seen);
         }

@@ -4,7 +4,7 @@
 //! A connection's protocol is told by its name: `ana/im` speaks IMTP, `ana/pr` PITP, `ana` SIMP.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -114,17 +114,6 @@ impl World {
         }
         self.client(client).entrance = Some(entrance);
         None
-    }
-
-    /// The next connection that a node has made to a played server is taken: a node that wants to authenticate is
-    /// believed.
-    pub fn welcome(&mut self, at: SocketAddr) -> Option<ClientId> {
-        let client = self.accept(at)?;
-        if self.peek(client).speech.protocol() != Protocol::Simp {
-            self.client(client).welcoming = true;
-            self.send(client, &sasl::greeting());
-        }
-        Some(client)
     }
 }
 

@@ -460,6 +460,11 @@ impl World {
         self.puppets.entry(to).or_default().push(client);
         self.wires[wire.0].pipes[1].last = self.now + late;
         self.after(late, Event::Dialled { host, life, dial, result: Ok(wire) });
+        if self.clients[client.0].speech.protocol() != Protocol::Simp {
+            // Whoever wants to authenticate there is believed.
+            self.clients[client.0].welcoming = true;
+            self.send(client, &super::sasl::greeting());
+        }
     }
 
     fn refuse(&mut self, caller: Caller, why: &str, delay: u64) {

@@ -415,7 +415,7 @@ impl Player {
         if !self.world.run_until(PATIENCE, |w| w.waiting_at(at) > 0) {
             return Err(format!("nobody connects to {domain}"));
         }
-        let client = self.world.welcome(at).ok_or("nobody")?;
+        let client = self.world.accept(at).ok_or("nobody")?;
         self.world.client(client).name = who.to_owned();
         if protocol == Protocol::Simp {
             self.world.write_header(client);

@@ -56,7 +56,12 @@ macro_rules! conversations {
 
 conversations!(
     acl,
+<<<<<<< HEAD
     crosswise,
+=======
+    entrance,
+    families,
+>>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
     federation,
     kept,
     login,
@@ -65,7 +70,9 @@ conversations!(
     profiles,
     restart,
     send,
+    store,
     streams,
     subscriptions,
-    uncertain
+    uncertain,
+    watch
 );
