@@ -229,8 +229,11 @@ fn presence_is_wished_for_and_told() {
     assert_eq!(play.hears(BOB, "hi"), [Effect::Watch(BOB.into())]);
     play.does(Event::Presence(Line::Down("gone".into(), Duration::from_secs(4))));
     assert!(play.shows("no presence: gone; again in 4 s"), "{}", play.screen());
+    assert_eq!(play.line("/deny bob@b.test"), [Effect::Wish(Wish::Deny(BOB.into()))]);
+    assert_eq!(play.notice(), "as soon as there is a connection");
+    play.does(Event::Presence(Line::None));
     assert_eq!(play.line("/status x"), []);
-    assert!(play.notice().contains("not now"));
+    assert!(play.notice().contains("no presence"));
 }
 
 #[test]

@@ -303,8 +303,8 @@ fn removed(state: &mut State, who: Option<&str>, effects: &mut Vec<Effect>) {
 }
 
 fn show(state: &mut State, mood: Mood, words: &str, effects: &mut Vec<Effect>) {
-    if state.presence != Link::Up {
-        return state.say("not now: there is no connection for presence", true);
+    if !has_presence(state) {
+        return;
     }
     let words = harmless_line(words);
     (state.mood, state.words) = (mood, words.clone());
@@ -312,10 +312,22 @@ fn show(state: &mut State, mood: Mood, words: &str, effects: &mut Vec<Effect>) {
     effects.push(Effect::Wish(Wish::Show(mood, words)));
 }
 
+/// Says so if there is none, or if what is wanted has to wait.
+fn has_presence(state: &mut State) -> bool {
+    match state.presence {
+        Link::Up => {}
+        Link::None => state.say("your server has no presence", true),
+        Link::Connecting | Link::Down(..) => state.say("as soon as there is a connection", false),
+    }
+    state.presence != Link::None
+}
+
 fn wish(state: &mut State, who: &str, wish: fn(String) -> Wish, effects: &mut Vec<Effect>) {
+    if !has_presence(state) {
+        return;
+    }
     let who = if who.contains('*') { Some(who.to_owned()) } else { state.resolve(who) };
     match who {
-        _ if state.presence != Link::Up => state.say("not now: there is no connection for presence", true),
         Some(who) => effects.push(Effect::Wish(wish(who))),
         None => state.say("whom? Write bob@b.test, *@b.test, or *", true),
     }

@@ -14,7 +14,7 @@
 mod talk;
 
 use ratatui::Frame;
-use ratatui::layout::{Alignment, Position, Rect};
+use ratatui::layout::{Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
@@ -131,7 +131,10 @@ fn title(frame: &mut Frame<'_>, state: &State, area: Rect) {
         spans.push(Span::styled(format!(" {unread} new"), WARN.add_modifier(Modifier::BOLD)));
     }
     put(frame, area, Line::from(spans));
-    put(frame, area, Line::styled(format!("{said} "), trouble).alignment(Alignment::Right));
+    let said = format!("{said} ");
+    let columns = (width(&said) as u16).min(area.width);
+    let place = Rect { x: area.right() - columns, width: columns, ..area };
+    put(frame, place, Line::styled(said, trouble));
 }
 
 /// What is to be said of the connections, in so many columns; why one is down gives way to when it is tried again.
@@ -289,9 +292,11 @@ fn rule(frame: &mut Frame<'_>, state: &State, area: Rect) {
         None if below > 0 => (format!("{below} rows further down; Esc goes there"), WARN),
         None => return,
     };
-    let text = fit(&text, usize::from(area.width).saturating_sub(4));
-    let place = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
-    put(frame, place, Line::styled(format!(" {text} "), style));
+    let text = format!(" {} ", fit(&text, usize::from(area.width).saturating_sub(4)));
+    // The rule's own style must not show through.
+    let place = Rect { x: area.x + 1, width: width(&text) as u16, ..area };
+    frame.render_widget(Clear, place.intersection(area));
+    put(frame, place.intersection(area), Line::styled(text, style));
 }
 
 fn input(frame: &mut Frame<'_>, state: &State, area: Rect) {
@@ -301,7 +306,7 @@ fn input(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let (rows, (row, column)) =
         state.written().rows(usize::from(area.width.saturating_sub(PROMPT_WIDTH + 1)));
     let from = (row + 1).saturating_sub(usize::from(area.height));
-    put(frame, area, Line::styled(PROMPT, Style::new().fg(Color::Cyan)));
+    put(frame, area, Line::from(Span::styled(PROMPT, Style::new().fg(Color::Cyan))));
     for (text, y) in rows.iter().skip(from).zip(area.top()..area.bottom()) {
         let place =
             Rect { x: area.x + PROMPT_WIDTH, y, width: area.width.saturating_sub(PROMPT_WIDTH), height: 1 };

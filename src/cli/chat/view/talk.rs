@@ -36,15 +36,16 @@ pub fn rows(state: &State, person: &Person, room: usize) -> Vec<Line<'static>> {
         let voice = voice(entry);
         let who = if voice.mine { YOU } else { &name };
         let gutter = if before.as_ref() == Some(&voice) {
-            Span::raw(" ".repeat(indent))
+            vec![Span::raw(" ".repeat(indent))]
         } else {
             if let Some(original) = &voice.original {
                 rows.push(Line::styled(format!("{}by {original}", " ".repeat(indent)), DIM));
             }
-            Span::styled(
-                format!(" {} {who}{}", clock(entry.at), " ".repeat(indent - 7 - width(who))),
-                style(voice.mine),
-            )
+            let pad = " ".repeat(indent - 7 - width(who));
+            vec![
+                Span::styled(format!(" {} ", clock(entry.at)), DIM),
+                Span::styled(format!("{who}{pad}"), style(voice.mine)),
+            ]
         };
         said(entry, gutter, indent, room, &mut rows);
         before = Some(voice);
@@ -57,7 +58,13 @@ fn style(mine: bool) -> Style {
 }
 
 /// The rows of one entry.
-fn said(entry: &Entry, gutter: Span<'static>, indent: usize, room: usize, rows: &mut Vec<Line<'static>>) {
+fn said(
+    entry: &Entry,
+    gutter: Vec<Span<'static>>,
+    indent: usize,
+    room: usize,
+    rows: &mut Vec<Line<'static>>,
+) {
     let columns = room.saturating_sub(indent + 1).max(8);
     let blank = || Span::raw(" ".repeat(indent));
     let mut gutter = Some(gutter);
@@ -68,7 +75,7 @@ fn said(entry: &Entry, gutter: Span<'static>, indent: usize, room: usize, rows: 
         Kind::Mine(_, delivery) => fate(delivery),
     };
     for (at, text) in texts.into_iter().enumerate() {
-        let mut spans = vec![gutter.take().unwrap_or_else(blank)];
+        let mut spans = gutter.take().unwrap_or_else(|| vec![blank()]);
         let fits = width(&text) + 2 <= columns;
         spans.push(Span::styled(text, PLAIN));
         match mark {

@@ -41,8 +41,10 @@ struct Desk<'e> {
     events: &'e Events,
     /// Asked and not answered yet.
     waiting: BTreeMap<RequestId, String>,
-    /// To be asked again.
+    /// To be asked again after a while.
     refused: BTreeSet<String>,
+    /// To be asked again at once, should they refuse.
+    eager: BTreeSet<String>,
 }
 
 /// Works until it is told to end. What the user has said of himself is taken back at the end: he is seen offline.
@@ -55,11 +57,13 @@ pub fn run(home: &Home, own: Address, contacts: Vec<String>, mut inbox: Inbox<Co
         events,
         waiting: BTreeMap::new(),
         refused: BTreeSet::new(),
+        eager: BTreeSet::new(),
     };
     let tell = |line| drop(events.send(Event::Presence(line)));
     keep(home, None, &mut inbox, tell, |mut client, inbox| {
         desk.waiting.clear();
         desk.refused.clear();
+        desk.eager.clear();
         match desk.serve(&mut client, inbox) {
             Ok(()) => {
                 // If this fails there is nobody left to be told.
@@ -89,6 +93,9 @@ impl Desk<'_> {
                 return Ok(());
             }
             self.answers(client);
+            for who in self.refused.extract_if(.., |who| self.eager.remove(who)).collect::<Vec<_>>() {
+                self.watch(client, who)?;
+            }
             let now = Instant::now();
             if now >= again {
                 again = now + AGAIN;
@@ -99,10 +106,10 @@ impl Desk<'_> {
             }
             match client.next_event((again - now).min(SILENCE))? {
                 Some(transfer::Event::Told(Notice::Subscribed(watcher)))
-                    if self.refused.remove(&watcher.who) =>
+                    if self.watched.contains(&watcher.who) =>
                 {
                     // He watches us: perhaps he lets us watch him by now.
-                    self.watch(client, watcher.who)?;
+                    self.eager.insert(watcher.who);
                 }
                 Some(transfer::Event::Told(notice)) => self.notice(notice),
                 Some(transfer::Event::Moving | transfer::Event::Ended) => return Err(Error::Ended),
@@ -154,8 +161,10 @@ impl Desk<'_> {
             let Some(outcome) = client.try_reply(id) else { continue };
             let Some(who) = self.waiting.remove(&id) else { continue };
             let seen = match outcome {
-                Ok(Answer::Document(body)) => Seen::of(&body),
-                Ok(_) => Seen::Unknown,
+                Ok(answer) => {
+                    self.eager.remove(&who);
+                    if let Answer::Document(body) = answer { Seen::of(&body) } else { Seen::Unknown }
+                }
                 Err(error) => {
                     self.refused.insert(who.clone());
                     match error {
@@ -238,6 +247,9 @@ impl Desk<'_> {
         }
         match self.grant(client, wish) {
             Ok(changed) => {
+                if matches!(wish, Wish::Show(..)) {
+                    self.tell(Event::Own(self.mood, self.words.clone()));
+                }
                 if let Some(said) = said(wish, changed) {
                     self.tell(Event::Told(said, false));
                 }
