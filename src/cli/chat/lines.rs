@@ -27,7 +27,13 @@ enum Said {
 pub fn run(mut state: State, messages: Handle<messages::Command>, happening: Receiver<Event>) -> Done {
     let (tell, said) = channel();
     read(tell.clone());
-    std::thread::spawn(move || happening.into_iter().try_for_each(|event| tell.send(Said::Event(event))));
+    std::thread::spawn(move || {
+        for event in happening {
+            if tell.send(Said::Event(event)).is_err() {
+                break;
+            }
+        }
+    });
     let mut work = Work { waiting: BTreeMap::new(), failed: 0, ended: false };
     while let Ok(said) = said.recv() {
         work.happened(&mut state, &messages, said);
@@ -60,9 +66,9 @@ impl Work {
                     self.fail(format_args!("stdin can't be read: {why}"));
                 }
             }
-            Said::Event(Event::Received { from, body, .. }) => {
-                let from = harmless_line(&from);
-                for line in shown(&body).split('\n') {
+            Said::Event(Event::Received(message)) => {
+                let from = harmless_line(&message.sender);
+                for line in shown(&message.body).split('\n') {
                     say!("{from}: {line}");
                 }
             }

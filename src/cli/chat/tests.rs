@@ -13,6 +13,7 @@ use super::presence::{Mood, Seen};
 use super::state::{Delivery, Link, State};
 use super::update::{Effect, Event, Line, update};
 use super::view;
+use crate::client::transfer::imtp::Received;
 use crate::client::transfer::{Body, Failure};
 use crate::hub::address::{Address, Domains};
 
@@ -62,8 +63,7 @@ impl Play {
     }
 
     fn hears(&mut self, from: &str, text: &str) -> Vec<Effect> {
-        let (from, body) = (from.to_owned(), Body::plain(text));
-        self.does(Event::Received { from, original: None, body })
+        self.does(Event::Received(message(from, Body::plain(text))))
     }
 
     fn sees(&mut self, who: &str, mood: Mood, words: &str) {
@@ -85,6 +85,10 @@ impl Play {
     fn notice(&self) -> &str {
         self.state.notice.as_ref().map_or("", |notice| &notice.text)
     }
+}
+
+fn message(sender: &str, body: Body) -> Received {
+    Received { sender: sender.to_owned(), original_sender: None, sent: None, regarding: None, body }
 }
 
 const BOB: &str = "bob@b.test";
@@ -264,7 +268,8 @@ fn what_others_send_can_do_no_harm() {
     play.sees(BOB, Mood::Here, "");
     play.hears("\"x\u{7f}\"@e.test", "y");
     let image = Body::of_type("image/\u{1b}png", &[0; 9]);
-    play.does(Event::Received { from: BOB.into(), original: Some("l\u{1b}@list.test".into()), body: image });
+    let listed = Received { original_sender: Some("l\u{1b}@list.test".into()), ..message(BOB, image) };
+    play.does(Event::Received(listed));
     let screen = play.screen();
     assert!(screen.contains("␛[2Jlive␇") && screen.contains("[image/␛png, 9 octets]"), "{screen}");
     assert!(screen.contains("by l␛@list.test"), "{screen}");
@@ -327,4 +332,27 @@ fn any_size_will_do() {
     }
     play.does(Event::Resize(40, 12));
     assert!(!play.shows("▌") && play.shows(" 1 new"), "{}", play.screen());
+}
+
+#[test]
+fn what_has_waited_tells_when_it_was_sent_and_reports_where_they_belong() {
+    let mut play = Play::new(&[(BOB, None), ("carol@a.test", None)]);
+    play.does(Event::Resize(80, 14));
+    let yesterday = Some((at(9, 30).unix_timestamp() - 24 * 3600) * 1000);
+    play.does(Event::Received(Received { sent: yesterday, ..message(BOB, Body::plain("early")) }));
+    assert!(play.shows("Thursday, 19 November 2026") && play.shows("09:30 bob  early"), "{}", play.screen());
+    let report = |from: &str| Received {
+        regarding: Some("carol@a.test".into()),
+        ..message(from, Body::plain("not delivered"))
+    };
+    play.does(Event::Received(report("notifier@a.test")));
+    assert_eq!(play.state.person("carol@a.test").unwrap().unread, 1);
+    // Nobody else can speak in her conversation, or from the future.
+    play.does(Event::Received(report("notifier@b.test")));
+    let late = Some(at(23, 0).unix_timestamp() * 1000);
+    play.does(Event::Received(Received { sent: late, ..message(BOB, Body::plain("late")) }));
+    assert_eq!(play.state.person("carol@a.test").unwrap().unread, 1);
+    assert!(play.shows("notifier@b") && play.shows("14:00 bob  late"), "{}", play.screen());
+    play.key(KeyCode::Tab);
+    assert!(play.shows("by notifier@a.test"), "{}", play.screen());
 }

@@ -12,6 +12,10 @@ use super::state::{Delivery, Entry, Kind, Link, State, Token};
 use super::text::{harmless, harmless_line};
 use super::view;
 use crate::client::transfer::Body;
+use crate::client::transfer::imtp::Received;
+
+/// The local part that is a server's own.
+const NOTIFIER: &str = "notifier";
 
 /// What happens.
 #[derive(Debug)]
@@ -31,14 +35,7 @@ pub enum Event {
     /// The connection for presence.
     Presence(Line),
     /// A message has come.
-    Received {
-        /// From whom.
-        from: String,
-        /// Who wrote it, if it came by a list.
-        original: Option<String>,
-        /// What he says.
-        body: Body,
-    },
+    Received(Received),
     /// What has become of a message of ours.
     Answered(Token, Delivery),
     /// What is seen of somebody.
@@ -105,7 +102,7 @@ pub fn update(state: &mut State, event: Event, now: OffsetDateTime) -> Vec<Effec
             }
             state.presence = link(line, now);
         }
-        Event::Received { from, original, body } => received(state, &from, original, &body, &mut effects),
+        Event::Received(message) => received(state, &message, &mut effects),
         Event::Answered(token, delivery) => answered(state, token, delivery),
         Event::Seen(who, seen) => {
             if let Some(person) = state.person_mut(&who) {
@@ -333,17 +330,17 @@ fn wish(state: &mut State, who: &str, wish: fn(String) -> Wish, effects: &mut Ve
     }
 }
 
-fn received(state: &mut State, from: &str, original: Option<String>, body: &Body, effects: &mut Vec<Effect>) {
+fn received(state: &mut State, message: &Received, effects: &mut Vec<Effect>) {
+    let from = conversation(state, message);
     state.meet(from, None, false);
     let before = view::overflow(state);
-    let (at, is_open) = (state.now, state.open.as_deref() == Some(from));
-    let text = shown(body);
+    let is_open = state.open.as_deref() == Some(from);
+    let original = message.original_sender.as_ref().or(Some(&message.sender)).filter(|o| *o != from);
+    let original = original.map(|original| harmless_line(original));
+    let (at, text) = (moment(message.sent, state.now), shown(&message.body));
     if let Some(person) = state.person_mut(from) {
-        let original = original.filter(|original| original != from).map(|o| harmless_line(&o));
         person.push(Entry { at, kind: Kind::His(original), text });
-        if !is_open || person.scroll > 0 {
-            person.unread += usize::from(!is_open);
-        }
+        person.unread += usize::from(!is_open);
     }
     if state.open.is_none() {
         open(state, from);
@@ -360,6 +357,18 @@ fn received(state: &mut State, from: &str, original: Option<String>, body: &Body
     if hidden {
         effects.push(Effect::Watch(from.to_owned()));
     }
+}
+
+/// In whose conversation a message is shown: what our own server reports, in that of whom it is about.
+fn conversation<'m>(state: &State, message: &'m Received) -> &'m str {
+    let own = format!("{NOTIFIER}@{}", state.me.domain());
+    message.regarding.as_deref().filter(|_| message.sender == own).unwrap_or(&message.sender)
+}
+
+/// When a message was sent, if it has waited; else now.
+fn moment(sent: Option<i64>, now: OffsetDateTime) -> OffsetDateTime {
+    let sent = sent.and_then(|ms| OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000)).ok());
+    sent.filter(|sent| *sent < now).map_or(now, |sent| sent.to_offset(now.offset()))
 }
 
 /// What is shown of a message.

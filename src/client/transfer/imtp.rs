@@ -34,6 +34,11 @@ pub struct Received {
     pub sender: String,
     /// Who wrote it, where a list has passed it on; nobody has checked that.
     pub original_sender: Option<String>,
+    /// When it was sent, milliseconds since 1970, if it has waited for us on a server of hearth's kind; nobody
+    /// has checked that.
+    pub sent: Option<i64>,
+    /// For a report of a server: the recipient of the message that it is about; nobody has checked that.
+    pub regarding: Option<String>,
     /// What he says.
     pub body: Body,
 }
@@ -90,6 +95,10 @@ impl Service for Imtp {
             sender: name(send.sender, ours),
             original_sender: message
                 .get(Header::OrigSender)
+                .and_then(|text| Url::parse(text, Protocol::Imtp))
+                .map(|url| name(url, ours)),
+            sent: extra(message, "Hearth-Sent").and_then(|text| text.parse().ok()),
+            regarding: extra(message, "Hearth-Regarding")
                 .and_then(|text| Url::parse(text, Protocol::Imtp))
                 .map(|url| name(url, ours)),
             body: Body::from(&send.message),
@@ -151,6 +160,14 @@ pub(super) fn pattern(bad: BadPattern) -> Error {
     Error::Caller(match bad {
         BadPattern::Malformed => "a pattern is a user@domain, *@domain, *@*.domain, or *",
         BadPattern::TooMany => "too many patterns",
+    })
+}
+
+/// The value of a header that the protocol does not know.
+fn extra<'a>(message: &Message<'a>, name: &str) -> Option<&'a str> {
+    message.extras().find_map(|line| {
+        let (found, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+        (found == name).then_some(value.trim())
     })
 }
 

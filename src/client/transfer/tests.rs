@@ -198,7 +198,8 @@ fn messages_come_in_and_are_answered_by_the_program() {
     let mut ana: imtp::Session = ready();
     hear(
         &mut ana,
-        ">a send\nSender: im:Ben@B.test\nInbox: im:ana@a.test\nOrig-Sender: im:cy@c.test\nContent-Length: 2\n\nhi\
+        ">a send\nSender: im:Ben@B.test\nInbox: im:ana@a.test\nOrig-Sender: im:cy@c.test\nHearth-Sent: 954428374123\n\
+         Hearth-Regarding: im:Dan@a.test\nContent-Length: 2\n\nhi\
          >b send\nSender: im:ANA@a.test\nInbox: im:ana@a.test\nContent-Type: text/html\nContent-Length: 3\n\n<p>\
          =nop\n>c send\nSender: im:ben@b.test\nInbox: im:ana@a.test\n\n>d shutdown\n\n>e frob\n\n",
     );
@@ -210,6 +211,8 @@ fn messages_come_in_and_are_answered_by_the_program() {
     let received = Received {
         sender: "Ben@b.test".into(),
         original_sender: Some("cy@c.test".into()),
+        sent: Some(954428374123),
+        regarding: Some("dan@a.test".into()),
         body: Body::plain("hi"),
     };
     assert_eq!(said_first, received);

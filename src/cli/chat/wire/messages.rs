@@ -70,8 +70,7 @@ fn serve(
             match client.next_event(until)? {
                 Some(transfer::Event::Told(Notice { id, message })) => {
                     client.okay(id, away.as_ref())?;
-                    let (from, original, body) = (message.sender, message.original_sender, message.body);
-                    let _ = events.send(Event::Received { from, original, body });
+                    let _ = events.send(Event::Received(message));
                 }
                 Some(transfer::Event::Moving | transfer::Event::Ended) => return Err(Error::Ended),
                 Some(_) => {}
