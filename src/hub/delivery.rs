@@ -170,14 +170,14 @@ impl Hub {
         let named = notice.name.is_some();
         let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
-<<<<<<< HEAD
         let asking = !own && self.is_asking(&envelope.to, &report.presentity);
-=======
-        // Where a subscription was named, we say its name ourselves; servers elsewhere may have no way to.
-        let which = name.map_or(if own { Which::Shared } else { Which::Any }, Which::Named);
-        let asking = !own && self.is_asking(&envelope.to, &report.presentity, name);
->>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
         let Some(account) = self.accounts.get_mut(key) else { return };
+        let which = match name {
+            Some(name) => account.subscription(&report.presentity, name),
+            // Where a subscription was named, we say its name ourselves; servers elsewhere may have no way to.
+            None if own => Which::Shared,
+            None => Which::Any,
+        };
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
@@ -197,7 +197,7 @@ impl Hub {
         let to = To::Watchers(account.holders_of(&report.presentity, which));
         if kind == Kind::End && !matches!(refusal, Some(Refusal::SourceRefused | Refusal::NotSubscribed)) {
             let presentity = report.presentity.clone();
-            self.forget_outbound(key, &presentity, name);
+            self.forget_outbound(key, &presentity, name.filter(|_| which != Which::Leased));
             self.contact_ended(now, key, &presentity, which);
         }
         match refusal {

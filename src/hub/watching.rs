@@ -26,6 +26,8 @@ pub(super) enum Which<'a> {
     Any,
     /// Those that share what they are told: all but those of single endpoints.
     Shared,
+    /// Those with a lease: they are told as one, by the token of any of them.
+    Leased,
     /// The one of this name.
     Named(&'a str),
 }
@@ -35,6 +37,7 @@ impl Which<'_> {
         match self {
             Which::Any => true,
             Which::Shared => !matches!(watching.holder, Holder::Endpoint(_)),
+            Which::Leased => watching.expires.is_some() && !watching.unleased,
             Which::Named(name) => watching.token == name,
         }
     }
@@ -432,6 +435,12 @@ impl Account {
         Some(self.watching.swap_remove(at))
     }
 
+    /// What news by this name is about.
+    pub fn subscription<'n>(&self, presentity: &Address, name: &'n str) -> Which<'n> {
+        let leased = |w: &Watching| w.presentity == *presentity && w.token == name && Which::Leased.is(w);
+        if self.watching.iter().any(leased) { Which::Leased } else { Which::Named(name) }
+    }
+
     /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)
     pub fn watches(&self, presentity: &Address, which: Which<'_>, now: Now) -> bool {
         self.watching.iter().any(|w| {
@@ -449,17 +458,7 @@ impl Account {
     /// Who asked for news of this presentity?
     pub fn holders_of(&self, presentity: &Address, which: Which<'_>) -> Holders {
         let mut holders = Holders::default();
-<<<<<<< HEAD
-        let of_it = |w: &&Watching| w.presentity == *presentity;
-        // What has a lease is told for all that have one, by the token of any of them.
-        let named = name.and_then(|name| self.watching.iter().filter(of_it).find(|w| w.token == name));
-        let leased = named.is_some_and(|w| w.expires.is_some());
-        let is_it = |w: &&Watching| {
-            of_it(w) && name.is_none_or(|name| w.token == name || (leased && w.expires.is_some()))
-        };
-=======
         let is_it = |w: &&Watching| w.presentity == *presentity && which.is(w);
->>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
         for watching in self.watching.iter().filter(is_it) {
             match watching.holder {
                 Holder::Client | Holder::List => holders.whole = true,

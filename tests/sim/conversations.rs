@@ -56,12 +56,9 @@ macro_rules! conversations {
 
 conversations!(
     acl,
-<<<<<<< HEAD
     crosswise,
-=======
     entrance,
     families,
->>>>>>> 73ea8d2 (tests: conversations of IMTP and PITP, of their store, subscriptions and of both families at once; hub: what they found)
     federation,
     kept,
     login,
