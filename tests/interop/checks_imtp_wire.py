@@ -2,6 +2,8 @@
 TOC-43).
 """
 
+from random import Random
+
 import imtp_wire as wire
 from imtp_link import Closed, silent
 from imtp_stage import check, closes, equal, refused
@@ -371,3 +373,95 @@ def what_was_asked_before_the_end_of_input_is_answered(scene):
     bob.link.raw(wire.ok(message, "heard"))
     equal(pending.accepted().text, "heard")
     closes(alice.link)
+
+
+def spoilt(octets, random):
+    """The octets with a few of them changed, lost, doubled, or swapped for what means something."""
+    octets = bytearray(octets)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(octets))
+        to = min(len(octets), at + random.randint(1, 12))
+        choice = random.randrange(5)
+        if choice == 0:
+            octets[at] = random.randrange(256)
+        elif choice == 1:
+            del octets[at:to]
+        elif choice == 2:
+            octets[at:at] = octets[at:to]
+        elif choice == 3:
+            octets[at:to] = random.choice(MEANINGFUL)
+        else:
+            octets[at:at] = random.choice(MEANINGFUL)
+        if not octets:
+            octets += b"\r\n"
+    return bytes(octets)
+
+
+MEANINGFUL = (
+    b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\t", b":", b"=nop\r\n", b"=mech X\r\n", b">", b"<", b"@", b"/", b"*",
+    b"\0", b"\xff", b'"', b"\\", b"{", b"0", b"99999999999", b"Content-Length: 3\r\n", b"Abort:\r\n", b"presence:",
+    b"<1 ok (send)\r\n\r\n", b"Astrength: none\r\n", b"Content-Type: a/b\r\n", b"im:*@*.home.example",
+)
+
+
+@check("COMMON-7-1 COMMON-12-1 COMMON-12-8 TOC-31 TOC-39")
+def spoilt_commands_break_nothing(scene):
+    """Whatever comes, all that the server writes is well-formed, and nobody else notices."""
+    alice, bob = scene.im("alice", listen=True), scene.im("bob", listen=True)
+    presence = alice.url.replace("im:", "presence:")
+    document = b"contact = im:a@b { status = open }\r\n"
+    where = {"Presentity": presence, "Mapping": 1}
+    commands = {
+        "imtp": [
+            wire.command("s", "send", "hello", Sender=alice.url, Inbox=alice.url, X_Mood=b"a\r\n b"),
+            wire.command("l", "listen", Inbox=alice.url, Only=["im:*", "*"], Except=["im:*@spam.example"]),
+            wire.command("a", "auth", "\0a\0b", Mechanism="PLAIN"),
+        ],
+        "pitp": [
+            wire.command("i", "insert-mapping", document, Wpattern=["presence:*"], **where),
+            wire.command("c", "change", document, **where), wire.command("d", "delete-mapping", **where),
+            wire.command("f", "fetch-for-update", **where), wire.command("g", "get-class", **where),
+            wire.command("u", "subscribe", Subscription=f"/{presence}", Presentity=presence),
+            wire.command("w", "start-wi", Presentity=presence),
+            wire.command("t", "terminate", Presentity=presence, Subscription=f"x/{presence}"),
+        ],
+    }
+    random = Random(20261121)
+    for protocol, enter in (("imtp", scene.im), ("pitp", scene.presence)):
+        link = None
+        for _ in range(300):
+            if link is None or link.is_closed:
+                link = scene.keep(enter("alice").link if random.random() < 0.7 else scene.greeted(protocol), False)
+                link.inbox.forget()
+            link.raw(b"".join(spoilt(random.choice(commands[protocol]), random) for _ in range(3)))
+        for link in scene.links():
+            wrong = [fault for fault in link.faults if "an answer to nothing" not in fault]
+            equal(wrong, [], "what the server writes")
+    alice.link.inbox.forget()
+    bob.send(bob.address, "still here")
+    bob.expect("send", "still here")
+
+
+@check("COMMON-7-2 TOC-36 TOC-48")
+def spoilt_answers_break_nothing(scene):
+    """A sender gets a well-formed answer, whatever his recipient's client says before it leaves."""
+    alice, address = scene.im("alice"), scene.person("bob")
+    random = Random(20261122)
+    for number in range(100):
+        bob = scene.im(address, listen=True, answer=silent)
+        pending = alice.message(address, str(number))
+        message = bob.expect("send", str(number))
+        good = random.choice((
+            wire.ok(message), wire.ok(message, "away", Unreliable="x.example", Content_Type="text/plain"),
+            wire.error(message, "resources", "no room", Error_Originator="x.example", Astrength="weak"),
+        ))
+        bob.link.raw(spoilt(good, random))
+        bob.link.half_close()
+        pending.reply()
+        bob.close()
+        bob.link.faults.clear()
+    alice.fence()
+    # What these two say is passed on as it came (IMTP-16.2-12, TOC-60).
+    alice.link.faults = [
+        fault for fault in alice.link.faults if ": Unreliable:" not in fault and ": Error-Originator:" not in fault
+    ]

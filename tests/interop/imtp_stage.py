@@ -151,7 +151,7 @@ class Scene:
     def __init__(self, theatre):
         self.theatre = theatre
         self.house, self.peers, self.authority = theatre.house, theatre.peers, theatre.authority
-        self._cast, self._links, self._others = {}, [], []
+        self._cast, self._links, self._others = {}, {}, []
 
     def person(self, name):
         """The address of an account of this check's own, made when it is first asked for."""
@@ -164,8 +164,12 @@ class Scene:
 
     def keep(self, link, faults=True):
         """Has a link closed and, unless it is told otherwise, checked at the end."""
-        self._links.append((link, faults))
+        self._links[link] = faults
         return link
+
+    def links(self):
+        """Those that it keeps."""
+        return list(self._links)
 
     def _where(self, protocol, tls, context=None):
         where = {"source": loopback()}
@@ -226,7 +230,7 @@ class Scene:
     def close(self):
         """Closes everything; returns what the server did wrong in what it wrote."""
         faults = []
-        for link, checked in self._links:
+        for link, checked in self._links.items():
             link.close()
             faults += link.faults if checked else []
         for connection in self._others:
