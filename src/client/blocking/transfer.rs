@@ -348,3 +348,110 @@ fn document(answer: pitp::Answer) -> Result<Body, Error> {
         _ => Err(wrong_kind()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::client::Proof;
+    use crate::credential::Secret;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// The server's side of a connection: waits for a piece of text, then says something.
+    struct Script {
+        stream: TcpStream,
+        heard: String,
+    }
+
+    impl Script {
+        /// Accepts a client and lets it in by PLAIN.
+        fn accept(listener: &TcpListener) -> Script {
+            let stream = listener.accept().unwrap().0;
+            stream.set_read_timeout(Some(LONG)).unwrap();
+            let mut script = Script { stream, heard: String::new() };
+            script.say("=mech PLAIN\n");
+            script.await_text("pencil");
+            script.say("<1 ok (auth)\n\n=mech PLAIN\n");
+            script
+        }
+
+        /// Reads up to a text and with it.
+        fn await_text(&mut self, text: &str) {
+            let (text, mut buffer) = (text.replace('\n', "\r\n"), [0; 1024]);
+            while !self.heard.contains(&text) {
+                let count = self.stream.read(&mut buffer).unwrap();
+                assert!(count > 0, "the client is gone; it said {:?}", self.heard);
+                self.heard.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+            }
+            let end = self.heard.find(&text).unwrap() + text.len();
+            self.heard.drain(..end);
+        }
+
+        fn say(&mut self, text: &str) {
+            self.stream.write_all(text.replace('\n', "\r\n").as_bytes()).unwrap();
+        }
+    }
+
+    fn listen() -> (TcpListener, Place, Account) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::clear("127.0.0.1", listener.local_addr().unwrap().port());
+        let account = Account::new("ana@a.test", Proof::Password(Secret::new("pencil".into()))).unwrap();
+        (listener, place, account)
+    }
+
+    #[test]
+    fn logs_in_sends_hears_and_goes() {
+        let (listener, place, account) = listen();
+        let server = thread::spawn(move || {
+            let mut own = Script::accept(&listener);
+            own.await_text(">2 listen\n");
+            own.say("<2 ok (listen)\n\n");
+            own.await_text("\n\nhi");
+            // A message comes before the answer; the answer is found all the same.
+            own.say(">a send\nSender: im:ben@b.test\nInbox: im:ana@a.test\nContent-Length: 2\n\nyo<3 ok (send)\n\n");
+            own.await_text("<a ok (send)\n\n");
+            assert_eq!(own.stream.read(&mut [0; 9]).unwrap(), 0);
+        });
+        let mut ana = Messages::login(&place, &account).unwrap();
+        ana.listen(&[], &[]).unwrap();
+        assert_eq!(ana.send("ben@b.test", &Body::plain("hi")).unwrap(), Sent { said: None, unreliable: None });
+        let Some(Event::Told(told)) = ana.next_event(LONG).unwrap() else { panic!() };
+        assert_eq!(told.message.body.text(), "yo");
+        ana.okay(told.id, None).unwrap();
+        ana.close().unwrap();
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn waits_end_by_the_alarm_and_by_their_time_and_late_answers_are_thrown_away() {
+        let (listener, place, account) = listen();
+        let server = thread::spawn(move || {
+            let mut own = Script::accept(&listener);
+            own.await_text(">3 get-class\n");
+            own.say("<2 ok (get-class)\nWpattern: *\n\n<3 error (get-class)\nError-Type: mapping-range\n\n");
+            own.await_text(">4 fetch\n");
+        });
+        let mut ana = Presence::login(&place, &account).unwrap();
+        let alarm = ana.alarm();
+        let ringing = thread::spawn(move || alarm.ring());
+        assert!(matches!(ana.next_event(LONG), Ok(None)));
+        ringing.join().unwrap();
+        assert!(matches!(ana.next_event(Duration::ZERO), Ok(None)));
+        let late = ana.start(|session| session.get_class(1)).unwrap();
+        assert!(matches!(ana.reply(late, Duration::ZERO), Err(Error::Timeout)));
+        assert_eq!(ana.get_class(2).unwrap(), None);
+        assert!(ana.try_reply(late).is_none());
+        // The server goes away instead of answering.
+        assert!(matches!(ana.fetch("ben@b.test"), Err(Error::Ended)));
+        assert!(matches!(ana.next_event(LONG), Ok(Some(Event::Ended))));
+        assert!(matches!(ana.next_event(LONG), Err(Error::Ended)));
+        server.join().unwrap();
+        assert!(matches!(Presence::login(&place, &account), Err(Error::Network(_))));
+    }
+}
