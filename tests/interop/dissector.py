@@ -91,6 +91,8 @@ class Talk:
         bob.subscribe(alice.ima, 60000)
         alice.expect("note subscription")
         simp_refused(alice.send, f"nobody@{DOMAIN}", "anybody?")
+        alice.fence()
+        alice.connection.inbox.forget()  # what she was told of bob before he came
         bob.close()
         alice.expect("note change", status="offline")
         alice.fence()
