@@ -1,7 +1,7 @@
 //! `hearth chat` between two domains: in a terminal, and as a program of lines; and `hearth send` over IMTP.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::house::{House, PASSWORD};
 use crate::sending::two_domains;
@@ -16,8 +16,11 @@ struct Lines {
 
 impl Lines {
     fn new(house: &House, args: &[&str]) -> Lines {
-        let args = [&["chat", "--password-stdin"], args].concat();
-        let mut child = house.command(&args).stdin(Stdio::piped()).spawn().unwrap();
+        Lines::of(&mut house.command(&[&["chat", "--password-stdin"], args].concat()))
+    }
+
+    fn of(command: &mut Command) -> Lines {
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let (stdin, out) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
         let mut lines = Lines { child, stdin, out };
         lines.says(PASSWORD.trim_end());
@@ -56,7 +59,13 @@ fn two_programs_of_lines_talk_between_domains() {
     a.add("alice");
     b.add("bob");
     let (serving_a, serving_b) = (a.serve(), b.serve());
-    let (mut alice, mut bob) = (listening(&a, "alice", &[]), listening(&b, "bob", &[]));
+    let mut bob = listening(&b, "bob", &[]);
+    // Where there is no configuration the server is found by DNS.
+    let (elsewhere, dns) = (tempfile::tempdir().unwrap(), a.dns.to_string());
+    let args = ["chat", "--password-stdin", "--dns", &dns, "alice@a.test"];
+    let mut alice = Lines::of(a.command(&args).current_dir(elsewhere.path()));
+    alice.says("alice listening");
+    assert_eq!(alice.hears(), "alice@a.test: listening\n");
     alice.says("bob@b.test lunch?  at noon");
     assert_eq!(bob.hears(), "alice@a.test: lunch?  at noon\n");
     bob.says("alice@a.test yes\u{1b}[2J");

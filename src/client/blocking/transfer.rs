@@ -420,7 +420,10 @@ mod tests {
         });
         let mut ana = Messages::login(&place, &account).unwrap();
         ana.listen(&[], &[]).unwrap();
-        assert_eq!(ana.send("ben@b.test", &Body::plain("hi")).unwrap(), Sent { said: None, unreliable: None });
+        assert_eq!(
+            ana.send("ben@b.test", &Body::plain("hi")).unwrap(),
+            Sent { said: None, unreliable: None }
+        );
         let Some(Event::Told(told)) = ana.next_event(LONG).unwrap() else { panic!() };
         assert_eq!(told.message.body.text(), "yo");
         ana.okay(told.id, None).unwrap();
