@@ -16,9 +16,12 @@ use crate::client::blocking::transfer::Client;
 use crate::client::blocking::{Alarm, Place};
 use crate::client::transfer::Service;
 use crate::client::{Account, Error};
+use crate::imtp::error_type::ErrorType;
 
 /// Between two tries to connect: doubled each time.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The same after a login that was refused.
+const REFUSED: Duration = Duration::from_secs(600);
 /// Silence after which we show that we live.
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long the program waits for a connection to end in order.
@@ -202,6 +205,11 @@ pub fn keep<S: Service, C>(
                     Stop::Lost(error) => error,
                 }
             }
+            Err(Error::Failed(failure)) if failure.known() == Some(ErrorType::SaslFailure) => {
+                // To try it again and again would only lock the account.
+                pause = REFUSED;
+                Error::Refused("the password is not right any more; leave and come back".to_owned())
+            }
             Err(error) => error,
         };
         tell(Line::Down(reason(&why), pause));
@@ -209,7 +217,7 @@ pub fn keep<S: Service, C>(
         if inbox.is_over() {
             return;
         }
-        pause = (pause * 2).min(PAUSES.1);
+        pause = if pause == REFUSED { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
         tell(Line::Connecting);
     }
 }
@@ -223,6 +231,7 @@ pub fn reason(error: &Error) -> String {
             _ => harmless_line(&error.to_string()),
         },
         Error::Ended => "the server has closed it".to_owned(),
+        Error::Refused(why) => harmless_line(why),
         error => harmless_line(&error.to_string()),
     }
 }

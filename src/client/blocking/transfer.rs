@@ -33,6 +33,15 @@ pub struct Client<S: Service> {
     abandoned: Vec<RequestId>,
 }
 
+/// What a turn has brought.
+enum Turned {
+    Nothing,
+    /// Events or answers.
+    Happened,
+    /// The alarm has rung.
+    Rung,
+}
+
 impl<S: Service> Client<S> {
     /// Connects and logs in.
     ///
@@ -121,13 +130,17 @@ impl<S: Service> Client<S> {
     /// # Errors
     /// [`Error::Server`], [`Error::Network`]; after [`Event::Ended`] always [`Error::Ended`].
     pub fn next_event(&mut self, within: Duration) -> Result<Option<Event<S>>, Error> {
-        if let Some(event) = self.events.pop_front() {
-            return Ok(Some(event));
-        }
-        match self.turn(Instant::now() + within) {
-            Ok(()) => Ok(self.events.pop_front()),
-            Err(Error::Timeout) => Ok(None),
-            Err(error) => Err(error),
+        let deadline = Instant::now() + within;
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            match self.turn(deadline) {
+                Ok(Turned::Nothing) => {}
+                Ok(Turned::Happened) => return Ok(self.events.pop_front()),
+                Ok(Turned::Rung) | Err(Error::Timeout) => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -165,24 +178,22 @@ impl<S: Service> Client<S> {
     }
 
     /// Writes what waits, reads once, and sorts what that brings.
-    fn turn(&mut self, deadline: Instant) -> Result<(), Error> {
+    fn turn(&mut self, deadline: Instant) -> Result<Turned, Error> {
         self.flush()?;
         let mut buffer = [0; 16 * 1024];
         match self.pipe.read(&mut buffer, deadline)? {
-            None => {}
+            None => Ok(Turned::Rung),
             Some(0) => {
                 self.session.closed();
-                if self.sort() == 0 {
-                    return Err(Error::Ended);
-                }
+                if self.sort() == 0 { Err(Error::Ended) } else { Ok(Turned::Happened) }
             }
             Some(count) => {
                 self.session.receive(buffer.get(..count).unwrap_or_default())?;
-                self.sort();
+                let happened = self.sort() > 0;
                 self.flush()?;
+                Ok(if happened { Turned::Happened } else { Turned::Nothing })
             }
         }
-        Ok(())
     }
 
     fn sort(&mut self) -> usize {

@@ -3,7 +3,7 @@
 //! A session hears nothing until it [listens](Session::listen); each message that comes then waits for
 //! [`okay`](Session::okay) or [`refuse`](Session::refuse), which is what its sender is told.
 
-use super::{Body, Event, Failure, RequestId, Service, Told};
+use super::{Body, Failure, RequestId, Service, Told};
 use crate::client::Error;
 use crate::hub::address::{Address, Domains};
 use crate::hub::pattern::{BadPattern, Class, Filter};
@@ -180,6 +180,3 @@ pub(super) fn name(url: Url<'_>, ours: &Domains) -> String {
         Url::Other(text) => text.to_owned(),
     }
 }
-
-/// What happens on a connection for messages.
-pub type Happening = Event<Imtp>;

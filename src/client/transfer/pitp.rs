@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::imtp::{name, pattern};
-use super::{Body, Event, Failure, RequestId, Service, Told};
+use super::{Body, Failure, RequestId, Service, Told};
 use crate::client::Error;
 use crate::hub::address::{Address, Domains};
 use crate::hub::pattern::Class;
@@ -281,6 +281,3 @@ fn fits(document: Option<&Body>) -> Result<(), Error> {
 fn watcher(subscription: &Subscription<'_>, ours: &Domains) -> Watcher {
     Watcher { id: subscription.id.map(str::to_owned), who: name(subscription.watcher, ours) }
 }
-
-/// What happens on a connection for presence.
-pub type Happening = Event<Pitp>;
