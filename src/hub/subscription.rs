@@ -88,6 +88,8 @@ pub(super) struct Watching {
     pub state: WatchingState,
     /// The presence last passed on, as a fingerprint.
     pub seen: Option<u64>,
+    /// It was asked for, and the word of an end came before the answer: what is granted is over already.
+    pub overtaken: bool,
     /// Those who wait to hear what becomes of it.
     pub waiting: Vec<(super::op::Handle, compact_str::CompactString)>,
 }
@@ -125,6 +127,7 @@ impl Watching {
             holder: if outbound.automatic { Holder::List } else { Holder::Client },
             state: WatchingState::Live { renew: None },
             seen: None,
+            overtaken: false,
             waiting: Vec::new(),
         }
     }
@@ -139,6 +142,7 @@ impl Watching {
             holder,
             state: WatchingState::Asking { tries: 0 },
             seen: None,
+            overtaken: false,
             waiting: Vec::new(),
         }
     }

@@ -220,26 +220,29 @@ impl Hub {
             Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
                 let lease = millis.map(|millis| Duration::from_millis(millis.max(1000) as u64));
                 watching.state = WatchingState::Live { renew: lease.map(|lease| now.tick + lease * 4 / 5) };
+                let had_lease = watching.expires.is_some();
                 watching.expires = lease.map(|lease| now.date + lease);
                 let old = std::mem::replace(&mut watching.token, token.to_string());
                 let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
                 if !waiting.is_empty() {
                     watching.seen = Some(mark_of_presence(&report.presence));
                 }
-                if !old.is_empty() && old != *token && matches!(holder, Holder::List) {
+                // One lease is enough: the watcher's server has room for a few only.
+                if had_lease && !old.is_empty() && old != *token {
                     self.end_foreign(now, watcher, presentity.clone(), old, out);
                 }
                 if waiting.is_empty() {
                     self.show(now, key, holder, report, out);
                 }
             }
-            Answer::Refused {
-                refusal:
-                    Refusal::Communications | Refusal::NoSuchDomain | Refusal::NoAnswer | Refusal::Resources,
-                ..
-            } if waiting.is_empty() => {
+            Answer::Refused { refusal, .. } if is_passing(*refusal) && waiting.is_empty() => {
                 let at = now.tick + RETRY * (1 << u32::from(tries.min(4)));
                 watching.state = WatchingState::Again { at, tries: tries.saturating_add(1) };
+            }
+            // What was granted before and asked for again is still granted, as far as we know.
+            Answer::Refused { refusal, .. } if is_passing(*refusal) && watching.seen.is_some() => {
+                let renew = watching.expires.map(|_| now.tick + RETRY);
+                watching.state = WatchingState::Live { renew };
             }
             _ if holder == Holder::List => watching.state = WatchingState::Refused,
             _ => {
@@ -251,6 +254,12 @@ impl Hub {
         }
         for (handle, tag) in waiting {
             out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
+        }
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let overtaken = account.watching_mut(holder, presentity).filter(|watching| watching.overtaken);
+        if overtaken.is_some() {
+            self.say_ended(now, key, holder, presentity, out);
+            self.give_up(now, key, holder, presentity, out);
         }
         self.schedule(now, key);
     }
@@ -413,6 +422,12 @@ impl Hub {
     }
 }
 
+/// May the same be granted a little later?
+fn is_passing(refusal: Refusal) -> bool {
+    use Refusal::{Communications, NoAnswer, NoSuchDomain, QuotaExceeded, Resources};
+    matches!(refusal, Communications | NoSuchDomain | NoAnswer | Resources | QuotaExceeded)
+}
+
 /// Those who waited for a subscription that was ended before it was granted.
 fn overtaken(waiting: Vec<(Handle, CompactString)>, presentity: &Address, out: &mut impl Outlet) {
     for (handle, tag) in waiting {
@@ -435,10 +450,12 @@ impl Account {
         Some(self.watching.swap_remove(at))
     }
 
-    /// What news by this name is about.
+    /// What news by this name is about. A lease that was given up a moment ago may still lend its name to what is
+    /// told for the others.
     pub fn subscription<'n>(&self, presentity: &Address, name: &'n str) -> Which<'n> {
-        let leased = |w: &Watching| w.presentity == *presentity && w.token == name && Which::Leased.is(w);
-        if self.watching.iter().any(leased) { Which::Leased } else { Which::Named(name) }
+        let of_it = || self.watching.iter().filter(|w| w.presentity == *presentity);
+        let own = of_it().any(|w| w.token == name && !Which::Leased.is(w));
+        if !own && of_it().any(|w| Which::Leased.is(w)) { Which::Leased } else { Which::Named(name) }
     }
 
     /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)

@@ -91,6 +91,12 @@ struct Campaign {
     /// Who watches, as his connections know it.
     watchers: BTreeMap<ClientId, BTreeSet<String>>,
     next: u32,
+    /// What goes to and fro may go by different families.
+    crosswise: bool,
+    /// Subscriptions by the names that their presentities know.
+    names: BTreeMap<ClientId, BTreeSet<String>>,
+    /// Nothing is broken.
+    calm: bool,
 }
 
 /// What is said of somebody's presence, as his watcher's family says it.
@@ -102,12 +108,11 @@ fn state(object: &Object) -> String {
     }
 }
 
-/// Are these the same presence? A document that has gone through SIMP on one of two ways has lost what SIMP can't
-/// hold.
-fn agree(a: &str, b: &str) -> bool {
-    let published = |text: &str| text.contains("note = ");
-    let open = |text: &str| text.contains("status = open");
-    a == b || (published(a) != published(b) && open(a) == open(b))
+/// Are these the same presence? One that was published may have come as a document on one way, and in SIMP's words
+/// on another: then only what both can say is the same.
+fn agree(a: &str, b: &str, published: bool) -> bool {
+    let open = |text: &str| text.contains("status = open") || text.starts_with("online");
+    a == b || (published && open(a) == open(b))
 }
 
 /// The address in a URL or a subscription.
@@ -124,11 +129,12 @@ impl Campaign {
         let mut world = World::new(seed);
         let slowest = [5, 12, 60, 250][world.chance.below(4)];
         world.weather.latency = (1, slowest);
-        let mut users = Vec::new();
+        let (mut users, mut reached) = (Vec::new(), BTreeSet::new());
         for domain in DOMAINS {
             let address = world.next_address();
             let home = world.add_host(config(&[domain], address));
             let families = ["simp", "imtp", "imtp+simp"][world.chance.below(3)];
+            reached.extend(families.split('+'));
             world.note(format!("{domain} is reached by {families}"));
             publish(&mut world, domain, families, address);
             for name in NAMES {
@@ -151,6 +157,9 @@ impl Campaign {
             news: BTreeMap::new(),
             watchers: BTreeMap::new(),
             next: 0,
+            crosswise: reached.len() > 1,
+            names: BTreeMap::new(),
+            calm: false,
         };
         campaign.open_lists();
         campaign
@@ -209,7 +218,8 @@ impl Campaign {
         (!live.is_empty()).then(|| self.choose(&live))
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, faults: bool) {
+        self.calm = !faults;
         let who = self.world.chance.below(self.users.len());
         match self.world.chance.between(0, 99) {
             0..=24 => {
@@ -228,11 +238,47 @@ impl Campaign {
             32..=54 => self.write(who),
             55..=66 => self.keep(who),
             67..=88 => self.watch(who),
-            _ => fault(&mut self.world),
+            _ if faults => fault(&mut self.world),
+            _ => self.end(who),
         }
         let pause = self.world.chance.between(0, 400);
         self.world.run_for(Duration::from_millis(pause));
         self.collect();
+    }
+
+    /// A presentity lets somebody watch him no more, or everybody again.
+    fn end(&mut self, who: usize) {
+        let Some((client, line)) = self.live(who, &[Line::Simp, Line::Watcher]) else { return };
+        let presentity = format!("presence:{}", self.users[who].address);
+        let whom = self.world.chance.below(self.users.len());
+        let whom = self.users[whom].address.clone();
+        let names = self.names.get(&client).into_iter().flatten().last().cloned();
+        let class = self.choose(&["*", "*", "presence:*@a.test", "presence:nobody@a.test"]);
+        match (line, names, self.world.chance.percent(50)) {
+            (Line::Simp, ..) => {
+                let drop = [("action", "drop subscription"), ("subscriber", &*whom)];
+                self.ask(client, Purpose::Other, &drop);
+            }
+            (_, None, _) => {
+                self.ask(client, Purpose::Other, &[("action", "start-wi"), ("Presentity", &*presentity)]);
+            }
+            (_, Some(name), true) => {
+                self.names.entry(client).or_default().remove(&name);
+                let entries =
+                    [("action", "terminate"), ("Presentity", &*presentity), ("Subscription", &*name)];
+                self.ask(client, Purpose::Other, &entries);
+            }
+            _ if self.users[who].publishes => {
+                let entries = [
+                    ("action", "set-class"),
+                    ("Presentity", &*presentity),
+                    ("Mapping", "1"),
+                    ("Wpattern", class),
+                ];
+                self.ask(client, Purpose::Other, &entries);
+            }
+            _ => {}
+        }
     }
 
     fn ask(&mut self, client: ClientId, purpose: Purpose, entries: &[(&str, &str)]) {
@@ -368,6 +414,10 @@ impl Campaign {
             "note subscription end" | "terminate-notify" => {
                 self.beliefs.remove(&key);
             }
+            "subscribe-notify" => {
+                let name = object.get("Subscription").unwrap_or_default().to_owned();
+                self.names.entry(client).or_default().insert(name);
+            }
             "note subscription" => {
                 self.watchers.entry(client).or_default().insert(watcher);
             }
@@ -404,8 +454,17 @@ impl Campaign {
                 let newer = self.news.get(&key).cloned();
                 self.beliefs.insert(key, newer.unwrap_or(state(answer)));
             }
-            Purpose::Keep(..) | Purpose::Subscribe(_) => {}
+            // It is over if it is not wanted; else what was granted before goes on.
+            Purpose::Subscribe(about) => {
+                let lasting = ["target-authorization", "target-not-found", "not-subscribed", "malformed"];
+                if answer.get("Error-Type").is_some_and(|error| lasting.contains(&error)) {
+                    self.beliefs.remove(&(client, about));
+                }
+            }
+            Purpose::Keep(..) => {}
             Purpose::Other => {
+                let names = answer.all("Subscription").map(str::to_owned);
+                self.names.entry(client).or_default().extend(names);
                 let watchers = answer.all("Subscription").map(plain);
                 self.watchers.entry(client).or_default().extend(watchers);
             }
@@ -485,6 +544,7 @@ impl Campaign {
     /// What live watchers believe is what a fetch says. A watcher of SIMP, whose subscriptions outlive his
     /// connections, may have lost one while something was broken; then he is not counted either.
     fn check_beliefs(&mut self, counted: &BTreeMap<String, BTreeSet<String>>) -> usize {
+        let crosswise = self.crosswise;
         let mut checked = 0;
         for who in 0..self.users.len() {
             let from = self.users[who].address.clone();
@@ -501,9 +561,10 @@ impl Campaign {
                     if line == Line::Simp && !counted[&about].contains(&from) {
                         continue;
                     }
-                    let truth = self.truth(id, line, &from, &about);
+                    let Some(truth) = self.truth(id, line, &from, &about) else { continue };
+                    let published = self.users.iter().any(|u| u.address == about && u.publishes);
                     assert!(
-                        agree(&believed, &truth),
+                        agree(&believed, &truth, published && crosswise),
                         "{believed:?} {truth:?} what {from} believes of {about} on {:?}",
                         self.world.peek(id).name
                     );
@@ -515,15 +576,22 @@ impl Campaign {
         checked
     }
 
-    fn truth(&mut self, client: ClientId, line: Line, from: &str, about: &str) -> String {
+    /// What a fetch says; none if he may not see it any more, and may have missed the word of that.
+    fn truth(&mut self, client: ClientId, line: Line, from: &str, about: &str) -> Option<String> {
         let (watcher, presentity) = (format!("presence:{from}"), format!("presence:{about}"));
         let simp = [("action", "fetch"), ("to", about), ("from", from)];
         let pitp = [("action", "fetch"), ("Watcher", &*watcher), ("Presentity", &*presentity)];
         let id = self.world.request(client, if line == Line::Simp { &simp } else { &pitp });
         let answer = self.world.expect(client, PATIENCE, |o| o.get("response") == Some(&id));
         let answer = answer.expect("an answer");
+        let denied = answer.get("Error-Type") == Some("target-authorization")
+            || answer.get("message").is_some_and(|words| words.contains("not available"));
+        if denied {
+            assert!(!self.calm, "{from} believes to watch {about}, and is told {answer}");
+            return None;
+        }
         assert!(matches!(answer.action(), "describe" | "ok"), "the truth about {about} is {answer}");
-        state(&answer)
+        Some(state(&answer))
     }
 
     /// What is kept is what was okayed last, or something asked for since.
@@ -570,7 +638,7 @@ fn run(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
         let one = || {
             let mut campaign = Campaign::new(seed);
-            (0..STEPS).for_each(|_| campaign.step());
+            (0..STEPS).for_each(|_| campaign.step(true));
             campaign.finish()
         };
         match catch_unwind(AssertUnwindSafe(one)) {
@@ -596,12 +664,22 @@ fn whatever_fails_no_promise_is_broken_in_any_protocol_ever() {
     }
 }
 
+// PITP-15.13-3 PITP-15.14-1 PITP-15.9-4 SIMP-6.2-2
+#[test]
+fn where_nothing_fails_all_know_what_is_true_and_what_is_over() {
+    for seed in seeds(60) {
+        let mut campaign = Campaign::new(seed);
+        (0..2 * STEPS).for_each(|_| campaign.step(false));
+        campaign.finish();
+    }
+}
+
 /// All that happens follows from the seed, faults and all: what has failed can be seen again.
 #[test]
 fn a_campaign_can_be_seen_again() {
     let run = |seed| {
         let mut campaign = Campaign::new(seed);
-        (0..STEPS).for_each(|_| campaign.step());
+        (0..STEPS).for_each(|_| campaign.step(true));
         (campaign.world.trace(), campaign.world.now)
     };
     assert_eq!(run(3), run(3));
