@@ -529,11 +529,11 @@ impl Campaign {
             last.push(client);
         }
         self.run(600_000);
-        for who in 0..self.users.len() {
+        for (who, client) in last.iter().enumerate() {
             if self.users[who].name != "s" {
                 let presentity = format!("presence:{}", self.users[who].address);
                 let start = [("action", "start-wi"), ("Presentity", &*presentity)];
-                self.ask(last[who], Purpose::Other, &start);
+                self.ask(*client, Purpose::Other, &start);
             }
         }
         self.run(2000);
