@@ -47,7 +47,7 @@ DROP TABLE outbound;
 ALTER TABLE outbound_2 RENAME TO outbound;
 CREATE INDEX outbound_expires ON outbound (expires) WHERE expires IS NOT NULL;
 
--- Users whose watchers in other domains have yet to be told what they see now: a restart goes on with it.
+-- Users whose watchers have yet to be told what they see now: a restart goes on with it.
 CREATE TABLE untold (
     account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE
 ) STRICT;

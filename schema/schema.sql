@@ -138,7 +138,7 @@ CREATE TABLE message (
     CHECK ((family IS NULL) = (native IS NULL))
 ) STRICT;
 
--- Users whose watchers in other domains have yet to be told what they see now: a restart goes on with it.
+-- Users whose watchers have yet to be told what they see now: a restart goes on with it.
 CREATE TABLE untold (
     account INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE
 ) STRICT;

@@ -49,7 +49,7 @@ pub(super) struct Account {
     pub shown: u64,
     /// The online period that the store knows the watchers were told of.
     pub told_online: Option<Date>,
-    /// The store knows that watchers in other domains have yet to be told something.
+    /// The store knows that watchers have yet to be told something.
     pub untold: bool,
     /// Who watches him.
     pub watches: slab::Slab<Watch>,
@@ -119,18 +119,22 @@ impl Account {
         for inbound in record.watched_by {
             let told = account.fingerprint_for(&inbound.watcher, inbound.named, record.told_online);
             // What he was told is unknown: he is told again.
-            let told = if record.untold && inbound.named { !told } else { told };
+            let told = if record.untold { !told } else { told };
             account.add_lease(Date::default(), inbound, true, told);
         }
         account
     }
 
+    /// Would watchers see a difference in this profile?
+    pub fn says_the_same(&self, profile: &Entries) -> bool {
+        message_of(profile) == &*self.description
+    }
+
     /// Replaces the profile; true if what watchers see has changed by it.
     pub fn set_profile(&mut self, profile: Entries) -> bool {
-        let message = profile.iter().find(|(key, _)| key == "message").map_or("", |(_, value)| value);
-        let changed = *self.description != *message;
+        let changed = !self.says_the_same(&profile);
         if changed {
-            self.description = Arc::from(message);
+            self.description = Arc::from(message_of(&profile));
             self.shown = self.fingerprint_of(self.online);
         }
         self.profile = profile;
@@ -250,6 +254,11 @@ impl Account {
             && self.watches.iter().all(|(_, watch)| watch.is_settled())
             && self.watching.iter().all(Watching::is_settled)
     }
+}
+
+/// What a profile says of its user (SIMP-3.7-4).
+fn message_of(profile: &Entries) -> &str {
+    profile.iter().find(|(key, _)| key == "message").map_or("", |(_, value)| value)
 }
 
 /// A live contact of a user.

@@ -305,10 +305,7 @@ impl Hub {
                 let id = account.id;
                 let write = Write::EditMapping { account: id, edit: first.edit.record(at) };
                 account.unsettled += 1;
-                if !account.untold && account.is_watched_from_elsewhere() {
-                    account.untold = true;
-                    self.write(Write::SetUntold { account: id, untold: true }, Then::Nothing);
-                }
+                self.about_to_change(key);
                 return self.write(write, Then::Edited { key });
             };
             let owner = account.address.clone();

@@ -27,6 +27,9 @@ impl Hub {
     /// Replaces the profile (SIMP-8.2-1, OC-51). The adapter has checked its size and keys.
     /// `contacts` are those on its contact list.
     pub fn set_profile(&mut self, origin: Origin, key: AccountKey, profile: Entries, contacts: Vec<Address>) {
+        if self.accounts.get(key).is_some_and(|account| !account.says_the_same(&profile)) {
+            self.about_to_change(key);
+        }
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.unsettled += 1;
         let write = Write::SetProfile { account: account.id, profile: profile.clone() };

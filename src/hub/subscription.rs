@@ -202,8 +202,8 @@ impl Account {
     }
 
     /// Does somebody watch who has to hear of every change, also after a restart?
-    pub fn is_watched_from_elsewhere(&self) -> bool {
-        self.watches.iter().any(|(_, watch)| watch.named && watch.is_durable())
+    pub fn is_watched_for_long(&self) -> bool {
+        self.watches.iter().any(|(_, watch)| watch.is_durable())
     }
 
     fn is_watched_by(&self, watcher: &Address) -> bool {

@@ -146,15 +146,26 @@ impl Hub {
         }
     }
 
+    /// What watchers see is about to change, with the batch that this goes into: a crash after it must not keep
+    /// them from hearing of it.
+    pub(super) fn about_to_change(&mut self, key: AccountKey) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        if !account.untold && account.is_watched_for_long() {
+            account.untold = true;
+            let write = Write::SetUntold { account: account.id, untold: true };
+            self.write(write, Then::Nothing);
+        }
+    }
+
     /// Notes in the store that watchers may believe him online, or that none does any more, so that a restart
     /// can put it right. Only for those who are watched: nobody else is told anything.
     pub(super) fn note_told(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let all_told = |account: &Account| {
-            let mut named = account.watches.iter().filter(|(_, w)| w.named && w.is_durable());
-            named.all(|(_, w)| w.told == account.shown_to(&w.watcher, true))
+            let mut durable = account.watches.iter().filter(|(_, w)| w.is_durable());
+            durable.all(|(_, w)| w.told == account.shown_to(&w.watcher, w.named))
         };
-        if account.untold && !account.is_editing() && all_told(account) {
+        if account.untold && account.unsettled == 0 && !account.is_editing() && all_told(account) {
             account.untold = false;
             let write = Write::SetUntold { account: account.id, untold: false };
             self.write(write, Then::Nothing);

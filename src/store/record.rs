@@ -51,7 +51,7 @@ pub struct AccountRecord {
     pub profile: Entries,
     /// When the online period began that his watchers were last told of, if they were.
     pub told_online: Option<Date>,
-    /// Watchers in other domains may not have been told yet of the last change of what they see.
+    /// Watchers may not have been told yet of the last change of what they see.
     pub untold: bool,
     /// Who sees which of his presence documents: in order, number 1 first; the first that fits a watcher
     /// decides.
@@ -330,7 +330,7 @@ pub enum Write {
         /// Since when, if online.
         since: Option<Date>,
     },
-    /// Notes that watchers in other domains have yet to be told something, or that all have been. `NotFound` if
+    /// Notes that watchers have yet to be told something, or that all have been. `NotFound` if
     /// the account is not there.
     SetUntold {
         /// Whose watchers.
