@@ -118,7 +118,7 @@ fn the_hub_names_no_protocol() {
 fn files_are_short() {
     let long: Vec<String> = sources()
         .into_iter()
-        .chain(files("tests/scripts", &["simp"]))
+        .chain(files("tests/scripts", &["simp", "imtp", "pitp", "mixed"]))
         .map(|path| (read(&path).lines().count(), path))
         .filter(|(lines, _)| *lines > 800)
         .map(|(lines, path)| format!("{path}: {lines} lines"))
@@ -205,7 +205,7 @@ fn table(path: &str, series: &[&str]) -> BTreeMap<String, Row> {
 /// The clauses that tests cite, each with the files that do.
 fn citations() -> BTreeMap<String, BTreeSet<String>> {
     let mut cited: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let tests = files("tests", &["rs", "simp", "py", "txt", "xml"]);
+    let tests = files("tests", &["rs", "simp", "imtp", "pitp", "mixed", "py", "txt", "xml"]);
     for path in tests.into_iter().chain(files("src", &["rs"])).filter(|p| p != "tests/house.rs") {
         let text = read(&path);
         let whole = path.starts_with("tests/") || path.ends_with("tests.rs") || path.contains("/tests/");

@@ -192,7 +192,7 @@ fn headers(head: &str, object: &mut Object) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// What holds for every message that a server writes (COMMON-12-1, COMMON-10-36, the second column of 2.4).
+/// What holds for every message that a server writes (COMMON-12-1, COMMON-10-23, the second column of 2.4).
 fn plausible(object: &Object) -> Result<(), &'static str> {
     let once =
         ["Content-Length", "Content-Type", "Astrength", "Error-Type", "Error-Originator", "Unreliable"];
