@@ -109,7 +109,7 @@ fn on_tls_the_login_is_bound_to_it() {
 
 #[test]
 fn send_speaks_imtp_with_a_password() {
-    // IMTP-16.2-10, IMTP-16.2-14
+    // IMTP-16.2-10, IMTP-16.2-14, COMMON-9-9
     let house = House::new();
     house.add("alice");
     house.add("bob");
