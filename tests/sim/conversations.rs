@@ -61,6 +61,7 @@ conversations!(
     families,
     federation,
     kept,
+    limits,
     login,
     messages,
     presence,

@@ -322,3 +322,100 @@ fn what_waits_for_a_domain_that_is_not_found_is_bounded() {
     assert_eq!(errors(&world), asked);
     assert_eq!(world.status(home).requests_waiting, 0);
 }
+
+// PITP-15.8-6 COMMON-12-13 TOC-34: thousands of mappings are asked for, as many as there may be are made
+#[test]
+fn mappings_are_bounded_and_the_last_still_counts() {
+    let mut world = World::new(1);
+    let home = world.add_home(&["a.test"]);
+    world.add_user(home, "ana@a.test");
+    let ana = world.enter(home, "ana/pr", "ana");
+    let presentity = ("Presentity", "presence:ana@a.test");
+    let mut made = 0;
+    for number in 1..=2000_u32 {
+        let number = number.to_string();
+        let insert = [
+            ("action", "insert-mapping"),
+            presentity,
+            ("Mapping", &*number),
+            ("Wpattern", "presence:*@b.test"),
+        ];
+        let id = world.request(ana, &insert);
+        let answer = world.reply(ana, &id).unwrap();
+        match answer.get("Error-Type") {
+            None => made += 1,
+            error => {
+                assert_eq!(error, Some("quota"), "{answer}");
+                break;
+            }
+        }
+    }
+    assert_eq!(made, hearth::limits::MAPPINGS);
+    let last = made.to_string();
+    let id = world.request(ana, &[("action", "get-class"), presentity, ("Mapping", &*last)]);
+    assert_eq!(world.reply(ana, &id).unwrap().get("Wpattern"), Some("presence:*@b.test"));
+}
+
+// COMMON-7-5 COMMON-12-13 TOC-34: commands without end from one who reads no answers: bounded, and nobody else waits
+#[test]
+fn a_client_who_asks_and_never_listens_costs_nobody_else() {
+    let mut world = World::new(2);
+    let home = world.add_home(&["a.test"]);
+    world.add_user(home, "ana@a.test");
+    world.add_user(home, "bea@a.test");
+    let ana = world.enter(home, "ana/im", "ana");
+    let bea = world.enter(home, "bea/im", "bea");
+    world.listen(bea, "im:bea@a.test");
+    world.answers(bea, Answer::Okay, Answer::Okay);
+    world.set_reading(ana, false);
+    for _ in 0..2000 {
+        let body = "x".repeat(2000);
+        let send = [
+            ("action", "send"),
+            ("Sender", "im:ana@a.test"),
+            ("Inbox", "im:nobody@a.test"),
+            ("body", &*body),
+        ];
+        world.request(ana, &send);
+    }
+    let send =
+        [("action", "send"), ("Sender", "im:bea@a.test"), ("Inbox", "im:bea@a.test"), ("body", "to myself")];
+    let id = world.request(bea, &send);
+    assert_eq!(world.reply(bea, &id).unwrap().action(), "ok");
+}
+
+// IMTP-16.2-20 IMTP-16.2-3: three servers that each pass a message on to the next: it ends where it has been before
+#[test]
+fn a_loop_through_three_servers_ends() {
+    for seed in seeds(3) {
+        let mut world = World::new(seed);
+        let home = world.add_home(&["a.test"]);
+        world.add_user(home, "ana@a.test");
+        let ana = world.enter(home, "ana/im", "ana");
+        world.listen(ana, "im:ana@a.test");
+        // Two servers of others, who give to ana what is for them, in a circle.
+        let mut visited = String::new();
+        for (turn, domain) in ["b.test", "c.test", "b.test"].into_iter().enumerate() {
+            let at = std::net::IpAddr::from([127, 9, 9, turn as u8 + 1]);
+            world.play_server(std::net::SocketAddr::new(at, hearth::federation::IMTP_PORT));
+            hearth::sim::stage::publish(&mut world, domain, "imtp", at);
+            let mut credentials = world.credentials(domain, "");
+            credentials.mechanism = "EXTERNAL".to_owned();
+            let entrance = hearth::sim::sasl::Entrance::new(credentials);
+            let peer = world.connect(home, "peer/im", at, None, Some(entrance));
+            world.await_login(peer);
+            visited = format!("{visited} {domain}").trim().to_owned();
+            let sender = format!("im:list@{domain}");
+            let mut send = vec![("action", "send"), ("Sender", &*sender), ("Inbox", "im:ana@a.test")];
+            send.extend([("Visited", &*visited), ("body", "round")]);
+            let id = world.request(peer, &send);
+            if visited.contains("a.test") {
+                assert_eq!(world.reply(peer, &id).unwrap().get("Error-Type"), Some("loop"));
+                continue;
+            }
+            let heard = world.expect(ana, Duration::from_secs(5), |o| o.action() == "send").unwrap();
+            visited = heard.get("Visited").unwrap().to_owned();
+            assert!(visited.ends_with(" a.test"), "{visited}");
+        }
+    }
+}
