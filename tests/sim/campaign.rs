@@ -51,6 +51,8 @@ struct User {
     conns: Vec<Conn>,
     /// He has a mapping list, whose first mapping everybody sees.
     publishes: bool,
+    /// What comes while he is away is kept for him.
+    keeps: bool,
 }
 
 impl User {
@@ -64,8 +66,8 @@ impl User {
 }
 
 enum Purpose {
-    /// By its body.
-    Message(String),
+    /// By its body, and for whom.
+    Message(String, usize),
     /// Whose, and the text that is to be kept.
     Keep(usize, &'static str, String),
     /// To whose presence.
@@ -83,6 +85,8 @@ struct Campaign {
     refused: BTreeMap<String, u64>,
     okayed: BTreeSet<String>,
     delivered: BTreeSet<(ClientId, String)>,
+    /// What was okayed because it is kept.
+    owed: BTreeSet<String>,
     kept: BTreeMap<(usize, &'static str), Kept>,
     /// What a connection believes of those whom it watches.
     beliefs: BTreeMap<(ClientId, String), String>,
@@ -130,10 +134,11 @@ impl Campaign {
         let slowest = [5, 12, 60, 250][world.chance.below(4)];
         world.weather.latency = (1, slowest);
         let (mut users, mut reached) = (Vec::new(), BTreeSet::new());
+        let keeping = world.chance.percent(40);
         for domain in DOMAINS {
             let address = world.next_address();
             let home = world.add_host(config(&[domain], address));
-            let families = ["simp", "imtp", "imtp+simp"][world.chance.below(3)];
+            let families = ["simp", "imtp", "imtp+simp", "imtps"][world.chance.below(4)];
             reached.extend(families.split('+'));
             world.note(format!("{domain} is reached by {families}"));
             publish(&mut world, domain, families, address);
@@ -142,7 +147,9 @@ impl Campaign {
                 world.add_user(home, &address);
                 let watchers = WatcherPolicy::Allow;
                 world.change(home, Change::SetWatchers { address: address.clone(), watchers });
-                users.push(User { address, name, home, conns: Vec::new(), publishes: false });
+                let keeps = keeping && name == "b";
+                world.change(home, Change::SetKeepsMessages { address: address.clone(), keeps });
+                users.push(User { address, name, home, conns: Vec::new(), publishes: false, keeps });
             }
         }
         let mut campaign = Campaign {
@@ -152,6 +159,7 @@ impl Campaign {
             refused: BTreeMap::new(),
             okayed: BTreeSet::new(),
             delivered: BTreeSet::new(),
+            owed: BTreeSet::new(),
             kept: BTreeMap::new(),
             beliefs: BTreeMap::new(),
             news: BTreeMap::new(),
@@ -288,13 +296,13 @@ impl Campaign {
 
     fn write(&mut self, who: usize) {
         let Some((client, line)) = self.live(who, &[Line::Simp, Line::Inbox]) else { return };
-        let to = self.world.chance.below(self.users.len());
-        let near = self.users[who].home == self.users[to].home;
-        let (from, to) = (self.users[who].address.clone(), self.users[to].address.clone());
+        let whom = self.world.chance.below(self.users.len());
+        let near = self.users[who].home == self.users[whom].home;
+        let (from, to) = (self.users[who].address.clone(), self.users[whom].address.clone());
         self.next += 1;
         // Between two homes a message may be on its way when its sender is told that it failed.
         let body = format!("message {} {}", self.next, if near { "near" } else { "far" });
-        let purpose = Purpose::Message(body.clone());
+        let purpose = Purpose::Message(body.clone(), whom);
         let (sender, inbox) = (format!("im:{from}"), format!("im:{to}"));
         let simp =
             [("action", "send"), ("to", &*to), ("from", &*from), ("type", "text/plain"), ("body", &*body)];
@@ -436,13 +444,17 @@ impl Campaign {
         };
         let okay = matches!(answer.action(), "okay" | "ok" | "describe");
         match purpose {
-            Purpose::Message(body) if okay => {
-                assert_eq!(answer.get("Unreliable"), None, "{body} has arrived: {answer}");
+            Purpose::Message(body, whom) if okay => {
                 let arrived = self.delivered.iter().any(|(_, delivered)| *delivered == body);
-                assert!(arrived, "{body} was okayed and is lost");
+                let kept = self.users[whom].keeps && !arrived;
+                assert!(arrived || kept, "{body} was okayed and is lost");
+                assert!(kept || answer.get("Unreliable").is_none(), "{body} has arrived: {answer}");
+                if kept {
+                    self.owed.insert(body.clone());
+                }
                 self.okayed.insert(body);
             }
-            Purpose::Message(body) => {
+            Purpose::Message(body, _) => {
                 self.refused.insert(body, self.world.now);
             }
             Purpose::Keep(who, what, text) if okay => {
@@ -480,7 +492,10 @@ impl Campaign {
         if let Some(refused) = self.refused.get(&body).filter(|_| body.ends_with("near")) {
             assert!(at <= *refused, "{body} was refused at {refused} and delivered at {at}");
         }
-        assert!(self.delivered.insert((client, body.clone())), "{body} came twice to one connection");
+        let fresh = self.delivered.insert((client, body.clone()));
+        // What was kept comes again, under its name, until it is answered.
+        let keeps = self.users.iter().any(|u| u.keeps && u.conns.iter().any(|c| c.id == client));
+        assert!(fresh || keeps, "{body} came twice to one connection");
     }
 
     /// All is mended, and it is quiet. Gives how many beliefs were looked at.
@@ -492,6 +507,7 @@ impl Campaign {
         assert!(self.open.is_empty(), "{} requests are not answered", self.open.len());
         let counted = self.all_come();
         let believed = self.check_beliefs(&counted);
+        self.check_owed();
         (0..self.users.len()).for_each(|who| self.check_kept(who));
         for client in self.users.iter().flat_map(|u| &u.conns).map(|c| c.id).collect::<Vec<_>>() {
             self.world.close(client, false);
@@ -510,6 +526,23 @@ impl Campaign {
     fn run(&mut self, millis: u64) {
         self.world.run_for(Duration::from_millis(millis));
         self.collect();
+    }
+
+    /// What was kept comes to him who was away.
+    fn check_owed(&mut self) {
+        for who in 0..self.users.len() {
+            if self.users[who].keeps {
+                let client = self.come(who, Line::Inbox);
+                self.world.answers(client, Answer::Okay, Answer::Okay);
+                assert_eq!(self.world.await_login(client), Stage::In);
+            }
+        }
+        for _ in 0..6 {
+            self.run(30_000);
+        }
+        let arrived: BTreeSet<&String> = self.delivered.iter().map(|(_, body)| body).collect();
+        let lost: Vec<&String> = self.owed.iter().filter(|body| !arrived.contains(body)).collect();
+        assert!(lost.is_empty(), "{lost:?} were kept, and never came");
     }
 
     /// Everybody comes once more, learns who watches him, and all settles. By the one who is watched.
