@@ -199,18 +199,20 @@ fn send(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, message: &op::Mess
     let onward =
         write::Onward { astrength: strength, before, here, more: note.as_deref().unwrap_or_default() };
     if let Some(native) = envelope.native.as_ref().filter(|native| native.family == FAMILY) {
-        return write::send(out, tx.0, &native.octets, &onward, &message.body);
+        let head = |out: &mut Vec<u8>| out.extend_from_slice(&native.octets);
+        return write::send(out, tx.0, head, &onward, &message.body);
     }
-    let mut head = Vec::new();
     let send = Send {
         sender: Url::from(&envelope.from),
         inbox: Url::from(&envelope.to),
         visited: None,
         message: Payload { content_type: Some(message.content_type.as_ref().into()), octets: &[] },
     };
-    write::send_head(&mut head, &send);
-    beyond::write(&mut head, message);
-    write::send(out, tx.0, &head, &onward, &message.body);
+    let head = |out: &mut Vec<u8>| {
+        write::send_head(out, &send);
+        beyond::write(out, message);
+    };
+    write::send(out, tx.0, head, &onward, &message.body);
 }
 
 /// What goes along with a message that has waited: headers of our own, which others pass over.

@@ -371,12 +371,12 @@ pub fn send_head(out: &mut Vec<u8>, send: &Send<'_>) {
     }
 }
 
-/// A `send` on its way: `head` are its headers that go from hop to hop as they are.
-pub fn send(out: &mut Vec<u8>, id: u64, head: &[u8], onward: &Onward<'_>, octets: &[u8]) {
+/// A `send` on its way: `head` writes its headers that go from hop to hop as they are.
+pub fn send(out: &mut Vec<u8>, id: u64, head: impl FnOnce(&mut Vec<u8>), onward: &Onward<'_>, octets: &[u8]) {
     out.push(b'>');
     digits(out, id);
     out.extend_from_slice(b" send\r\n");
-    out.extend_from_slice(head);
+    head(out);
     out.extend_from_slice(onward.more.as_bytes());
     let before = Visited::parse(onward.before);
     Head(out)
