@@ -2,7 +2,10 @@
 //! each watcher was last told with what he is to see now, so changes within a tick merge, and so do changes
 //! while a notification is on its way. What a watcher was told counts from his `okay` on.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use compact_str::CompactString;
 
 use super::account::{Account, AccountKey};
 use super::address::Address;
@@ -70,9 +73,11 @@ impl Hub {
         // asked for in: any of its tokens will do.
         let any = place.leases.first().filter(|_| !self.domains.contains(to.domain()));
         let name = place.name().or(any.map(|lease| lease.token.as_str()));
-        let name = name.map(|name| name.to_owned().into());
+        // Names given by us fit into it without an allocation.
+        let name = name.map(CompactString::new);
         let from = self.notifier(report.presentity.domain());
         self.counters.notifications += 1;
+        let name = name.as_deref().map(Cow::Borrowed);
         let change = Envelope::ours(from, to, Request::Change(Notice { report, name }));
         self.request(now, Origin::Hub(Errand::Notify { key, watch, serial }), change, out);
     }
@@ -98,10 +103,16 @@ impl Hub {
         let unkind = match answer {
             Answer::Ok(_) => {
                 watch.told = fingerprint;
-                if fingerprint != account.shown_to(watcher, named) {
+                let changed = fingerprint != account.shown_to(watcher, named);
+                // What is noted of somebody online does not depend on who has heard of it already.
+                let noted = account.untold || (!account.is_online() && account.told_online.is_some());
+                if changed {
                     self.mark_dirty(key);
                 }
-                return self.note_told(key);
+                if noted {
+                    self.note_told(key);
+                }
+                return;
             }
             Answer::Refused { refusal: Refusal::NoListeners, .. } if local && !named => {
                 watch.owed = true;

@@ -255,11 +255,7 @@ fn on_notice_answered(core: &mut Core, now: Now, id: ConnId, number: u64, method
         return stray(core, now, id);
     };
     match session.told.remove(at) {
-        Some((_, told)) if told.as_str() == method => {
-            if session.told.is_empty() {
-                session.told.shrink_to_fit();
-            }
-        }
+        Some((_, told)) if told.as_str() == method => {}
         Some(_) | None => cut(core, now, id),
     }
 }
@@ -301,6 +297,9 @@ pub(crate) fn due(core: &mut Core, now: Now, id: ConnId) {
         Role::Client(_) | Role::Link(_) => {
             let mut at = conn.spoke + SILENCE;
             if at <= now.tick {
+                if let Some(session) = conn.session() {
+                    session.rest();
+                }
                 core.io.write(id, |out| out.extend_from_slice(write::NOP));
                 at = now.tick + SILENCE;
             }

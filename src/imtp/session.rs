@@ -125,11 +125,13 @@ impl Session {
     /// A command of the peer's has its answer: which was it?
     pub fn answered(&mut self, id: &str) -> Option<Method> {
         let at = self.asked.iter().position(|(asked, _)| asked == id)?;
-        let (_, method) = self.asked.swap_remove(at);
-        if self.asked.is_empty() {
-            self.asked = Vec::new();
-        }
-        Some(method)
+        Some(self.asked.swap_remove(at).1)
+    }
+
+    /// Nothing was said for a while: what is not used is given back.
+    pub fn rest(&mut self) {
+        self.asked.shrink_to_fit();
+        self.told.shrink_to_fit();
     }
 
     /// Is a command of this id still waiting for its answer (COMMON-10-19)?
