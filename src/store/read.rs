@@ -17,18 +17,43 @@ use crate::hub::address::{Address, Domain, Domains};
 
 /// Answers from one consistent state of the database.
 pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
-    // Read-only: nothing to commit, and rolled back when dropped.
-    let tx = conn.unchecked_transaction()?;
+    // One statement sees one state by itself.
     Ok(match read {
-        Read::Account(address) => Reading::Account(account(&tx, address.as_str())?.map(Box::new)),
-        Read::Credentials(address) => {
-            Reading::Credentials(credentials(&tx, key, address.as_str())?.map(Box::new))
+        Read::Account(address) => {
+            let _snapshot = Snapshot::take(conn)?;
+            Reading::Account(account(conn, address.as_str())?.map(Box::new))
         }
-        Read::Items { account, limit } => Reading::Items(items(&tx, *account, *limit)?),
-        Read::PeerRules => Reading::PeerRules(peer_rules(&tx)?),
-        Read::ToldOnline => Reading::Addresses(told_online(&tx)?),
-        Read::ExpiredMessages { before, limit } => Reading::Expired(expired(&tx, *before, *limit)?),
+        Read::Credentials(address) => {
+            Reading::Credentials(credentials(conn, key, address.as_str())?.map(Box::new))
+        }
+        Read::Items { account, limit } => Reading::Items(items(conn, *account, *limit)?),
+        Read::PeerRules => Reading::PeerRules(peer_rules(conn)?),
+        Read::ToldOnline => {
+            let _snapshot = Snapshot::take(conn)?;
+            Reading::Addresses(told_online(conn)?)
+        }
+        Read::ExpiredMessages { before, limit } => Reading::Expired(expired(conn, *before, *limit)?),
     })
+}
+
+/// One state of the database for several statements. Its own two statements are prepared once, too.
+struct Snapshot<'c>(&'c Connection);
+
+impl<'c> Snapshot<'c> {
+    fn take(conn: &'c Connection) -> Result<Snapshot<'c>, Trouble> {
+        conn.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Snapshot(conn))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written. If even this fails, so does the next question's BEGIN, and the asker hears of it.
+        let ended = self.0.prepare_cached("ROLLBACK").and_then(|mut end| end.execute([]));
+        if let Err(e) = ended {
+            log::error!("the database: {e}");
+        }
+    }
 }
 
 pub fn account(conn: &Connection, address: &str) -> Result<Option<AccountRecord>, Trouble> {
@@ -121,53 +146,59 @@ fn mappings(conn: &Connection, account: AccountId) -> Result<Vec<Mapping>, Troub
 }
 
 fn credentials(conn: &Connection, key: &KeyFile, address: &str) -> Result<Option<CredentialRecord>, Trouble> {
-    let found = one(
-        conn,
+    // The last columns, a device key, are null for a user who has none.
+    let mut statement = conn.prepare_cached(
         "SELECT a.id, a.address, a.locked, p.argon2, p.scram_salt, p.scram_iterations, p.scram_stored_key,
-                p.scram_server_key
-         FROM account a JOIN password p ON p.account = a.id WHERE a.address = ?1",
-        [address],
-        |row| {
-            Ok(CredentialRecord {
-                account: AccountId(row.get(0)?),
-                address: address_at(row, 1)?,
-                locked: row.get(2)?,
-                password: PasswordRecord {
-                    argon2: row.get(3)?,
-                    scram_salt: row.get(4)?,
-                    scram_iterations: row.get(5)?,
-                    scram_stored_key: row.get(6)?,
-                    scram_server_key: row.get(7)?,
-                },
-                keys: Vec::new(),
-            })
-        },
+                p.scram_server_key, k.label, k.sealed, k.made
+         FROM account a JOIN password p ON p.account = a.id LEFT JOIN device_key k ON k.account = a.id
+         WHERE a.address = ?1 ORDER BY k.made, k.label",
     )?;
-    let keys = |account: AccountId| {
-        all(
-            conn,
-            "SELECT label, sealed, made FROM device_key WHERE account = ?1 ORDER BY made, label",
-            [account.0],
-            |row| {
-                let label: String = row.get(0)?;
-                let opened = key.open(address, &label, row.get_ref(1)?.as_blob().unwrap_or_default());
-                if opened.is_none() {
-                    // One damaged row must not shut the other devices out.
-                    log::error!("device key {label:?} of {address} can't be opened: make a new one");
-                }
-                let made = Date(row.get(2)?);
-                Ok(opened.map(|secret| DeviceKey { label, secret, made }))
-            },
-        )
-    };
-    let Some(mut record) = found else {
+    let mut rows = statement.query([address])?;
+    let mut found = None;
+    while let Some(row) = rows.next()? {
+        if found.is_none() {
+            found = Some(credential_at(row)?);
+        }
+        if let Some(record) = &mut found {
+            record.keys.extend(device_key_at(row, key, address)?);
+        }
+    }
+    if found.is_none() {
         // As much work as for a user with one device key, so that time does not tell who exists (OC-15).
-        keys(AccountId(0))?;
+        let nobody = "SELECT label, sealed, made FROM device_key WHERE account = 0 ORDER BY made, label";
+        all(conn, nobody, [], |row| Ok(row.get::<_, String>(0)?))?;
         key.open(address, "", &[0; 24 + 34 + 16]);
-        return Ok(None);
-    };
-    record.keys = keys(record.account)?.into_iter().flatten().collect();
-    Ok(Some(record))
+    }
+    Ok(found)
+}
+
+/// The account of a row of [`credentials`].
+fn credential_at(row: &Row<'_>) -> Result<CredentialRecord, Trouble> {
+    Ok(CredentialRecord {
+        account: AccountId(row.get(0)?),
+        address: address_at(row, 1)?,
+        locked: row.get(2)?,
+        password: PasswordRecord {
+            argon2: row.get(3)?,
+            scram_salt: row.get(4)?,
+            scram_iterations: row.get(5)?,
+            scram_stored_key: row.get(6)?,
+            scram_server_key: row.get(7)?,
+        },
+        keys: Vec::new(),
+    })
+}
+
+/// The device key of such a row.
+fn device_key_at(row: &Row<'_>, key: &KeyFile, address: &str) -> Result<Option<DeviceKey>, Trouble> {
+    let Some(label) = row.get::<_, Option<String>>(8)? else { return Ok(None) };
+    let opened = key.open(address, &label, row.get_ref(9)?.as_blob().unwrap_or_default());
+    if opened.is_none() {
+        // One damaged row must not shut the other devices out.
+        log::error!("device key {label:?} of {address} can't be opened: make a new one");
+    }
+    let made = Date(row.get(10)?);
+    Ok(opened.map(|secret| DeviceKey { label, secret, made }))
 }
 
 fn items(conn: &Connection, account: AccountId, limit: u32) -> Result<Vec<Item>, Trouble> {
