@@ -138,7 +138,14 @@ pub fn can_say(protocol: Protocol, envelope: &Envelope<'_>) -> Result<(), Refusa
 
 /// Writes a request of the hub's. `here`: the domain that stands for us. A client is not told what its
 /// connection is called (PITP-11.7-6).
-pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, here: &str, to_client: bool) {
+pub fn request(
+    out: &mut Vec<u8>,
+    tx: TxId,
+    envelope: &Envelope<'_>,
+    here: &str,
+    to_client: bool,
+    portrait: &mut Portrait,
+) {
     let strength = astrength(envelope.trail.strength);
     let extras = envelope.native.as_ref().filter(|native| native.family == FAMILY);
     let extras = extras.map_or(&[][..], |native| &native.octets);
@@ -159,11 +166,11 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, here: &str,
         }
         Request::Change(notice) => {
             let watch = watch(&envelope.to, id_of(notice, to_client), &notice.report.presentity);
-            let (text, document) = (text(&notice.report), &notice.report.presence.document);
+            let (text, document) = (portrait.text(&notice.report), &notice.report.presence.document);
             let notify = ChangeNotify {
                 presentity: watch.presentity,
                 subscription: watch.subscription,
-                document: payload(document.as_deref(), &text),
+                document: payload(document.as_deref(), text),
             };
             write::command(out, tx.0, &Command::ChangeNotify(notify), &onward(envelope, relayed));
         }
@@ -224,12 +231,32 @@ fn note(note: &op::Note) -> String {
     lines
 }
 
-/// The presence of somebody as a document: the one he published, or one that says what is known of him.
+/// The presence of somebody as a document, if he has published none.
 fn text(report: &Report) -> Cow<'static, str> {
     let Presence { online, since, description, document } = &report.presence;
     match document {
         Some(_) => "".into(),
         None => pidf::of_presence(&report.presentity, *online, *since, description).into(),
+    }
+}
+
+/// The last presence of which such a document was made: what all watchers of somebody are told is made once.
+#[derive(Debug, Default)]
+pub struct Portrait {
+    of: Option<Report>,
+    text: Cow<'static, str>,
+}
+
+impl Portrait {
+    fn text(&mut self, report: &Report) -> &str {
+        if report.presence.document.is_some() {
+            return "";
+        }
+        if self.of.as_ref() != Some(report) {
+            self.of = Some(report.clone());
+            self.text = text(report);
+        }
+        &self.text
     }
 }
 

@@ -97,6 +97,8 @@ pub(crate) struct Io {
     pub events: VecDeque<Event>,
     pub timers: Timers<Due>,
     pub random: ChaCha20Rng,
+    /// The last presence that watchers by PITP were told of.
+    pub portrait: crate::imtp::adapter::Portrait,
 }
 
 /// What a timer of the node's is for.
@@ -142,6 +144,7 @@ impl Node {
             events: VecDeque::new(),
             timers: Timers::default(),
             random,
+            portrait: crate::imtp::adapter::Portrait::default(),
         };
         let mut core = Core {
             hub,

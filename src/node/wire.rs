@@ -6,8 +6,6 @@ use super::conns::{NoRoom, Role, conn_of};
 use super::io::{ConnId, ControlId, Job, Output};
 use super::jobs::Purpose;
 use super::{Event, Io};
-use std::sync::Arc;
-
 use crate::admin::AdminReply;
 use crate::config::Config;
 use crate::federation::Protocol;
@@ -15,6 +13,7 @@ use crate::hub::address::Address;
 use crate::hub::op::{Answer, Envelope, Handle, News, Refusal, Reply, TxId};
 use crate::hub::{self, AccountKey, Kind, Outlet};
 use crate::imtp;
+use crate::imtp::adapter::Portrait;
 use crate::limits;
 use crate::simp::{adapter, write};
 use crate::store::record::{Change, Outcome, Read};
@@ -22,7 +21,13 @@ use crate::store::record::{Change, Outcome, Read};
 impl Io {
     /// Appends to what a connection is to be sent; one that does not read is cut.
     pub(crate) fn write(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) -> bool {
-        match self.conns.write(self.now, id, &mut self.outputs, write) {
+        let written = self.conns.write(self.now, id, &mut self.outputs, write);
+        self.is_there(id, written)
+    }
+
+    /// Is there somebody who was written to? One who does not read is cut.
+    fn is_there(&mut self, id: ConnId, written: Result<(), NoRoom>) -> bool {
+        match written {
             Ok(()) => true,
             Err(NoRoom::Gone) => false,
             Err(NoRoom::Slow) => {
@@ -84,6 +89,7 @@ pub(super) fn say(
     tx: TxId,
     envelope: &Envelope<'_>,
     config: &Config,
+    portrait: &mut Portrait,
     to_client: bool,
 ) {
     match protocol {
@@ -92,7 +98,7 @@ pub(super) fn say(
             // The domain that stands for us is the sender's, if it is one of ours.
             let (from, to) = (envelope.from.domain(), envelope.to.domain());
             let here = if config.domains.contains(from) { from } else { to };
-            imtp::adapter::request(out, tx, envelope, here, to_client);
+            imtp::adapter::request(out, tx, envelope, here, to_client, portrait);
         }
     }
 }
@@ -130,8 +136,10 @@ impl Outlet for Io {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let protocol = conn.wire.protocol();
         can_say(protocol, envelope)?;
-        let config = Arc::clone(&self.config);
-        self.write(id, |out| say(protocol, out, tx, envelope, &config, true));
+        let (config, portrait) = (&self.config, &mut self.portrait);
+        let say = |out: &mut Vec<u8>| say(protocol, out, tx, envelope, config, portrait, true);
+        let written = self.conns.write(self.now, id, &mut self.outputs, say);
+        self.is_there(id, written);
         Ok(())
     }
 

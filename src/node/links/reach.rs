@@ -94,11 +94,11 @@ impl Io {
         let mut queue = std::mem::take(&mut lane.queue);
         queue.retain(|(came, ..)| now.tick.since(*came) < limits::ANSWER_REMOTE);
         if !queue.is_empty() {
-            let (events, config) = (&mut self.events, &self.config);
+            let (events, config, portrait) = (&mut self.events, &self.config, &mut self.portrait);
             let written = self.conns.write(now, conn, &mut self.outputs, |out| {
                 for (_, tx, envelope) in &queue {
                     match wire::can_say(protocol, envelope) {
-                        Ok(()) => wire::say(protocol, out, *tx, envelope, config, false),
+                        Ok(()) => wire::say(protocol, out, *tx, envelope, config, portrait, false),
                         Err(why) => events.push_back(Event::Unsaid(Arc::clone(domain), *tx, why)),
                     }
                 }
