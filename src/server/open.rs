@@ -7,6 +7,7 @@ use mio::Interest;
 use mio::event::Event;
 use mio::net::TcpStream;
 
+use crate::config::ListenProtocol;
 use crate::federation::Place;
 use crate::hub::address::Domain;
 use crate::limits;
@@ -73,7 +74,10 @@ impl<N: Driven> Driver<N> {
             listen.address
         };
         let mut conn = Conn::new(stream, if listen.tls { Stage::Handshake } else { Stage::Open });
-        conn.fresh = true;
+        // Without our list of mechanisms a client can't begin; a client of SIMP has most often said something already.
+        let greeted = matches!(listen.protocol, ListenProtocol::Imtp | ListenProtocol::Pitp);
+        conn.fresh = !greeted;
+        let awaited = greeted && !listen.tls;
         if listen.tls {
             let session = self.keys.server.as_ref().map(|keys| keys.accept(listen.protocol));
             let Some(Ok(session)) = session else { return };
@@ -84,8 +88,8 @@ impl<N: Driven> Driver<N> {
             self.deadlines.set(self.now.tick + limits::HEADER, conn, Due::Handshake);
         }
         self.node.handle(self.now, Input::Accepted { conn, listener: index, peer, local });
-        // Most clients have already said something: then one write carries our greeting and the answer.
-        if let Some(place) = self.table.get_mut(conn) {
+        // What has been said already is read at once: then one write carries our greeting and the answer.
+        if !awaited && let Some(place) = self.table.get_mut(conn) {
             place.readable = true;
             self.want_read(conn);
         }
