@@ -68,10 +68,15 @@ pub const START_LINE: usize = 1024;
 pub const HEADER_VALUE: usize = 8 * 1024;
 /// All headers, from the start line's end to the empty line.
 pub const HEADERS: usize = 32 * 1024;
+/// How many of them: all [`PATTERNS`] of a class or filter, and what stands beside them.
+pub const HEADER_COUNT: u16 = 320;
+/// The same where a client reads what its own server says: the ok to `start-wi` names every watcher.
+pub const HEADER_COUNT_CLIENT: u16 = HEADER_COUNT + SUBSCRIPTIONS_PER_ACCOUNT as u16;
+/// And their octets, each watcher a URL with the connection-id before it.
+pub const HEADERS_CLIENT: usize =
+    HEADERS + SUBSCRIPTIONS_PER_ACCOUNT * (HEADER_NAME + CONNECTION_ID + IDENTIFIER);
 /// Any payload but an `auth`'s, of a peer that has not shown who it is.
 pub const PAYLOAD_UNPROVEN: usize = 4 * 1024;
-/// How many of them.
-pub const HEADER_COUNT: usize = 128;
 /// The payload of an `auth`.
 pub const AUTH_PAYLOAD: usize = 16 * 1024;
 /// A presence document.

@@ -44,6 +44,8 @@ impl std::fmt::Display for BadStream {
 pub struct Bounds {
     /// All headers of a message together.
     pub headers: usize,
+    /// How many of them.
+    pub count: u16,
     /// The payload of an `auth`, of its response too.
     pub auth: usize,
     /// Any other payload.
@@ -52,11 +54,17 @@ pub struct Bounds {
 
 impl Bounds {
     /// Of a peer that has not shown who it is.
-    pub const UNPROVEN: Bounds =
-        Bounds { headers: limits::HEADERS, auth: limits::AUTH_PAYLOAD, payload: limits::PAYLOAD_UNPROVEN };
+    pub const UNPROVEN: Bounds = Bounds {
+        headers: limits::HEADERS,
+        count: limits::HEADER_COUNT,
+        auth: limits::AUTH_PAYLOAD,
+        payload: limits::PAYLOAD_UNPROVEN,
+    };
     /// Of a peer that has. Messages and presence documents have the same limit.
-    pub const PROVEN: Bounds =
-        Bounds { headers: limits::HEADERS, auth: limits::AUTH_PAYLOAD, payload: limits::DOCUMENT };
+    pub const PROVEN: Bounds = Bounds { payload: limits::DOCUMENT, ..Bounds::UNPROVEN };
+    /// Of a client's own server, whose ok to `start-wi` has a header for every watcher (PITP-15.3-2).
+    pub const HOME: Bounds =
+        Bounds { headers: limits::HEADERS_CLIENT, count: limits::HEADER_COUNT_CLIENT, ..Bounds::PROVEN };
 }
 
 /// What stands at the start of the octets shown to [`Framer::step`]. The number is how many octets it
@@ -125,7 +133,7 @@ pub struct Framer {
     /// Empty lines since the last message.
     empty_lines: u8,
     /// Headers of this message so far.
-    count: u8,
+    count: u16,
     /// Octets in which no line ends.
     scanned: u32,
     /// Where the unfinished line starts.
@@ -331,11 +339,11 @@ impl Framer {
                     continuation(scratch, line, end + 2);
                 }
             } else {
-                self.count += 1;
+                self.count = self.count.saturating_add(1);
                 self.header = begin as u32;
                 let colon = memchr(b':', line);
                 let too_long = colon.is_some_and(|c| c > limits::HEADER_NAME);
-                if too_long || usize::from(self.count) > limits::HEADER_COUNT {
+                if too_long || self.count > bounds.count {
                     return Err(BadStream::TooLarge);
                 }
                 if let Some(scratch) = &mut scratch {

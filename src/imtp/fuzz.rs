@@ -13,7 +13,7 @@ use crate::hub::address::{Address, Domain, Domains};
 use crate::hub::pattern::Class;
 
 /// Small, so that inputs of a fuzzer's size reach them.
-const BOUNDS: Bounds = Bounds { headers: 512, auth: 16, payload: 64 };
+const BOUNDS: Bounds = Bounds { headers: 512, count: 40, auth: 16, payload: 64 };
 
 /// One piece of a stream.
 #[derive(Debug, PartialEq, Eq)]

@@ -182,12 +182,12 @@ pub(super) struct Slot {
 }
 
 /// Where messages are taken apart: kept from one to the next so that nothing is allocated anew. At most
-/// [`limits::HEADER_COUNT`](crate::limits::HEADER_COUNT) entries; one serves a whole node.
+/// as many entries as the [bounds](super::framer::Bounds) allow headers; one serves a whole node.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) slots: Vec<Slot>,
     /// For each [`Header`]: the index of its first slot and one, or zero.
-    pub(super) known: [u8; Header::ALL.len()],
+    pub(super) known: [u16; Header::ALL.len()],
     /// What is wrong with the headers.
     pub(super) fault: Option<Fault>,
 }
@@ -208,7 +208,7 @@ impl Scratch {
         self.slots.push(slot);
         let Some(first) = slot.header.and_then(|header| self.known.get_mut(header as usize)) else { return };
         if *first == 0 {
-            *first = u8::try_from(self.slots.len()).unwrap_or(0);
+            *first = u16::try_from(self.slots.len()).unwrap_or(0);
         }
     }
 }

@@ -424,7 +424,7 @@ fn types_of_payloads() {
 #[test]
 fn payloads_that_are_too_large() {
     // TOC-33, TOC-37
-    let bounds = Bounds { headers: 1000, auth: 1, payload: 1 };
+    let bounds = Bounds { headers: 1000, count: 9, auth: 1, payload: 1 };
     let oversized = |text: &str, protocol| {
         let (text, mut scratch) = (crlf(text), Scratch::new());
         match Framer::new().step(&text, &bounds, &mut scratch) {

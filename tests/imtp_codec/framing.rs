@@ -202,7 +202,7 @@ fn payloads_over_their_limit() {
         fits.extend(std::iter::repeat_n(b'\n', limit));
         assert_eq!(feed(&fits, &[1000], &Bounds::PROVEN), [Piece::Message(fits)]);
     }
-    let small = Bounds { headers: 100, auth: 10, payload: 3 };
+    let small = Bounds { headers: 100, count: 9, auth: 10, payload: 3 };
     let stream = crlf(">1 send\nContent-Length: 4\n\nabcd>2 auth\nContent-Length: 10\n\n0123456789");
     let head = crlf(">1 send\nContent-Length: 4\n\n");
     let rest = Piece::Message(stream[head.len() + 4..].to_vec());
@@ -228,13 +228,24 @@ fn limits_of_heads() {
         (name_of(64), name_of(65), BadStream::TooLarge),
         (value_of(limits::HEADER_VALUE), value_of(limits::HEADER_VALUE + 1), BadStream::TooLarge),
         (folded(909), folded(910), BadStream::TooLarge),
-        (headers(128), headers(129), BadStream::TooLarge),
+        (
+            headers(limits::HEADER_COUNT.into()),
+            headers(usize::from(limits::HEADER_COUNT) + 1),
+            BadStream::TooLarge,
+        ),
         (block(32), block(33), BadStream::TooLarge),
     ] {
         let whole = Piece::Message(fits.clone().into_bytes());
         assert_eq!(feed(fits.as_bytes(), &[1000], &Bounds::PROVEN), [whole], "{:.40}", fits);
         breaks(over.as_bytes(), why);
     }
+    // All patterns that a class may have fit (TOC-34).
+    let class = format!(
+        ">1 set-class\r\nPresentity: a@b\r\nMapping: 1\r\n{}\r\n",
+        "Wpattern: presence:someone@b.example\r\n".repeat(limits::PATTERNS)
+    );
+    let pieces = feed(class.as_bytes(), &[1000], &Bounds::PROVEN);
+    assert_eq!(pieces, [Piece::Message(class.into_bytes())]);
     // Without an end they don't wait for one.
     for endless in
         [format!(">1 send\r\nX: {}", line(8192)), format!(">{}", line(1024)), format!("={}", line(1024))]

@@ -7,7 +7,7 @@ catalogue's table 2.4 does not allow is a `WireError` (what breaks the framing) 
 
 import re
 
-LIMITS = {"start": 1024, "header": 8192, "block": 32768, "headers": 128, "payload": 16 * 1024 * 1024}  # TOC-32
+LIMITS = {"start": 1024, "header": 8192, "block": 32768, "headers": 320, "payload": 16 * 1024 * 1024}  # TOC-32
 
 ID = r"[A-Za-z0-9]{1,64}"
 METHOD = r"[A-Za-z0-9-]{1,64}"

@@ -119,6 +119,24 @@ fn scram(
 }
 
 #[test]
+fn all_the_watchers_that_an_account_may_have_can_be_told() {
+    // PITP-15.10-3: one header for each of them
+    let mut ana = ready::<Pitp>();
+    ana.start_wi().unwrap();
+    let count = crate::limits::SUBSCRIPTIONS_PER_ACCOUNT;
+    let one = |n| format!("Subscription: c{n}/presence:{}{n}@b.test\n", "w".repeat(400));
+    let all: String = (0..count).map(one).collect();
+    hear(&mut ana, &format!("<2 ok (start-wi)\n{all}\n"));
+    match outcome(&mut ana).1.unwrap() {
+        pitp::Answer::Watchers(watchers) => {
+            assert_eq!(watchers.len(), count);
+            assert_eq!(watchers[count - 1].id.as_deref(), Some("c4999"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn scram_is_bound_to_the_channel_where_that_is_offered() {
     // COMMON-14.1-3, COMMON-14.1-8, COMMON-14.1-12, TOC-18, RFC 5802 6
     let everything = ["PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"; 2];

@@ -40,7 +40,7 @@ impl Wire {
 
     /// The server has shown that it is ours: it may say more.
     pub fn prove(&mut self) {
-        self.bounds = Bounds::PROVEN;
+        self.bounds = Bounds::HOME;
     }
 
     /// Takes in what was read.
