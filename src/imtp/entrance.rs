@@ -425,6 +425,8 @@ fn external(core: &mut Core, now: Now, id: ConnId, mut exchange: Exchange, domai
 /// DNS has said whether this is one of the domain's servers.
 pub(crate) fn vouched(core: &mut Core, now: Now, id: ConnId, domain: &Domain, yes: bool) {
     let Some(exchange) = take(core, id) else { return };
+    // The rules may have changed meanwhile.
+    let yes = yes && core.io.links.admits(domain.as_str(), &core.io.config.federation);
     match &exchange.stage {
         Stage::Asking(asked) if asked == domain && yes => server(core, now, id, &exchange, domain),
         _ => fail(core, now, id, exchange),

@@ -31,8 +31,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::io::{ConnId, DialId};
-use super::{Due, Event, Io, wire};
+use super::conns::Vouched;
+use super::io::{ConnId, DialId, Job, Output};
+use super::{Due, Event, Io, Purpose, Role, wire};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
 use crate::federation::route::Dead;
@@ -41,13 +42,15 @@ use crate::hub::Kind;
 use crate::hub::address::Domain;
 use crate::hub::op::{Envelope, Refusal, TxId};
 use crate::limits;
-use crate::store::record::PeerRule;
+use crate::store::record::{PeerRule, Read};
 use report::Test;
 
 /// The first pause after no link could be had.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
 pub const PAUSE_MOST: Duration = Duration::from_secs(8);
+/// Until the rules about peers are read again where that has failed.
+const RULES_AGAIN: Duration = Duration::from_secs(1);
 /// Peer domains remembered; one more than that has to wait until one is forgotten.
 const DOMAINS: usize = 20_000;
 
@@ -258,11 +261,16 @@ pub(crate) struct Links {
     dead: Dead,
     /// The operator's rules.
     pub rules: HashMap<Domain, PeerRule>,
+    /// They could not be read: until they are, no other domain is talked to.
+    pub unruled: bool,
 }
 
 impl Links {
     /// Is this domain talked to at all?
     pub fn admits(&self, domain: &str, federation: &Federation) -> bool {
+        if self.unruled {
+            return false;
+        }
         match self.rules.get(domain) {
             Some(PeerRule::Allow) => true,
             Some(PeerRule::Deny) => false,
@@ -441,7 +449,47 @@ impl Io {
         }
     }
 
-    /// The operator's rule about a peer has changed: links that are no longer wanted end.
+    /// The rules about peers are read: at the start, and again until that succeeds.
+    pub(super) fn read_rules(&mut self) {
+        let job = self.jobs.open(Purpose::PeerRules);
+        self.outputs.push_back(Output::Job { job, work: Job::Read(Read::PeerRules) });
+    }
+
+    /// They have been read, or could not be: who is denied must not come in because of a trouble with the disk.
+    pub(super) fn rules_read(&mut self, rules: Option<Vec<(Domain, PeerRule)>>) {
+        let failed = rules.is_none();
+        if failed && !self.links.unruled {
+            log::error!("the rules about peers can't be read: until they can, no other domain is talked to");
+        } else if !failed && self.links.unruled {
+            log::info!("the rules about peers have been read");
+        }
+        self.links.unruled = failed;
+        match rules {
+            Some(rules) => self.links.rules = rules.into_iter().collect(),
+            None => self.timers.arm(self.now.tick + RULES_AGAIN, Due::Rules),
+        }
+        self.expel();
+    }
+
+    /// Connections of other domains' servers that are no longer wanted end.
+    pub(super) fn expel(&mut self) {
+        for id in self.conns.ids() {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            match &mut conn.role {
+                Role::Server(domain) if !self.links.admits(domain, &self.config.federation) => {
+                    log::info!("{domain} is denied by the rules about peers: its connection is closed");
+                    self.events.push_back(Event::Cut(id));
+                }
+                // One such connection may speak for several domains.
+                Role::Routing(Vouched(known)) => {
+                    known.retain(|(domain, ..)| self.links.admits(domain, &self.config.federation));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The operator's rule about a peer has changed: links and connections that are no longer wanted end.
     pub(super) fn rule_changed(&mut self, domain: &str, rule: Option<PeerRule>) {
         let Ok(domain) = Domain::parse(domain) else { return };
         match rule {
@@ -457,6 +505,7 @@ impl Io {
         for name in denied {
             self.deny(&name);
         }
+        self.expel();
     }
 
     /// The links to this peer end.

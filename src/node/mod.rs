@@ -29,11 +29,11 @@ use crate::hub::{AccountKey, Hub, Leg};
 use crate::limits;
 use crate::simp::login::Desk;
 use crate::simp::object::Scratch;
-use crate::store::record::{Read, Reading};
+use crate::store::record::Reading;
 use crate::timers::Timers;
 use conns::Conns;
 use guard::{Guard, Turns};
-use io::{Alpn, ConnId, ControlId, Input, Job, JobId, JobResult, Output};
+use io::{Alpn, ConnId, ControlId, Input, JobId, JobResult, Output};
 use jobs::Jobs;
 use links::Links;
 
@@ -106,6 +106,8 @@ pub(crate) struct Io {
 pub(crate) enum Due {
     Conn(ConnId),
     Link(Arc<str>),
+    /// The rules about peers are to be read again.
+    Rules,
 }
 
 /// What has to follow once the hub has returned.
@@ -158,8 +160,7 @@ impl Node {
             native: Vec::new(),
             counters: Counters::default(),
         };
-        let job = core.io.jobs.open(Purpose::PeerRules);
-        core.io.outputs.push_back(Output::Job { job, work: Job::Read(Read::PeerRules) });
+        core.io.read_rules();
         core.hub.start(now, &mut core.io);
         Node { core, started: now.tick, ending: None, ended: false }
     }
@@ -217,6 +218,7 @@ impl Node {
         while let Some(due) = core.io.timers.due(now.tick) {
             match due {
                 Due::Conn(id) => protocols::due(core, now, id),
+                Due::Rules => core.io.read_rules(),
                 Due::Link(domain) => {
                     core.io.link_due(&domain, |traffic| core.hub.remote_load(&domain, traffic));
                 }
@@ -264,6 +266,7 @@ impl Node {
         };
         self.core.hub.reconfigure(config.limits.clone(), config.simp.routing == Routing::Open);
         self.core.io.config = Arc::new(config);
+        self.core.io.expel();
     }
 
     fn control(&mut self, now: Now, id: ControlId, request: AdminRequest) {
@@ -449,9 +452,9 @@ impl Core {
             }
             (Purpose::Password(id), _) => protocols::verified(self, now, id, None),
             (Purpose::PeerRules, JobResult::Read(Reading::PeerRules(rules))) => {
-                self.io.links.rules = rules.into_iter().collect();
+                self.io.rules_read(Some(rules));
             }
-            (Purpose::PeerRules, _) => log::error!("the rules about peers could not be read"),
+            (Purpose::PeerRules, _) => self.io.rules_read(None),
         }
     }
 }

@@ -394,3 +394,25 @@ fn a_test_of_a_peer_tells_of_both_kinds() {
          messages: a link to 127.0.9.1:4687 by imtp is up"
     );
 }
+
+#[test]
+fn while_the_rules_cannot_be_read_nobody_is_talked_to() {
+    let mut rig = Rig::new(&[place(Protocol::Imtp, 1)], &[Family::Imtp]);
+    rig.io().rules_read(None);
+    let request = || Request::Message(text(b"hello"));
+    assert_eq!(rig.ask(request()), Err(Refusal::Communications));
+    let reads = |rig: &mut Rig| {
+        let is_read =
+            |output: &Output| matches!(output, Output::Job { work: Job::Read(Read::PeerRules), .. });
+        rig.outputs().iter().filter(|output| is_read(output)).count()
+    };
+    assert_eq!(reads(&mut rig), 0);
+    rig.now.tick = rig.now.tick + RULES_AGAIN;
+    rig.node.settle(rig.now);
+    assert_eq!(reads(&mut rig), 1);
+    let denied = Domain::parse("c.test").unwrap();
+    rig.io().rules_read(Some(vec![(denied, PeerRule::Deny)]));
+    assert!(rig.ask(request()).is_ok());
+    let links = &rig.node.core.io.links;
+    assert!(!links.admits("c.test", &rig.node.core.io.config.federation));
+}
