@@ -16,7 +16,7 @@ mod commands;
 mod contacts;
 mod input;
 mod lines;
-mod presence;
+pub(super) mod presence;
 mod state;
 mod terminal;
 #[cfg(test)]
@@ -35,12 +35,13 @@ use std::sync::mpsc::channel;
 use time::{OffsetDateTime, UtcOffset};
 
 use super::args::{self, Chat};
-use super::failure::{Done, Failure, one_line};
+use super::failure::{Done, Failure};
 use super::house::{self, House};
 use super::places::Finder;
 use crate::cli::chat::state::State;
 use crate::cli::chat::update::{Event, Line};
 use crate::cli::chat::wire::{Handle, Home};
+use crate::cli::harmless::one_line;
 use crate::client::blocking::Place;
 use crate::client::{Account, Error, Proof};
 use crate::credential::Secret;

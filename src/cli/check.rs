@@ -9,8 +9,9 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::failure::{Done, Failure, one_line};
+use super::failure::{Done, Failure};
 use super::house::{self, House};
+use crate::cli::harmless::one_line;
 use crate::store::{Counts, Lock};
 
 /// How a thing looks.
@@ -122,10 +123,11 @@ fn files(house: &House) -> Vec<Finding> {
 
 fn sound(house: &House, counts: &Counts) -> String {
     format!(
-        "database {}: sound, version {}, {} accounts ({} locked), {} KiB",
+        "database {}: sound, version {}, {} account{} ({} locked), {} KiB",
         house.config.database().display(),
         counts.version,
         counts.accounts,
+        if counts.accounts == 1 { "" } else { "s" },
         counts.locked,
         (counts.file_octets + counts.log_octets) / 1024
     )

@@ -2,11 +2,13 @@
 //!
 //! [`world`] sets up the domains, each a whole server with a folder, accounts and an address of its own on
 //! loopback, and a small DNS server ([`dns`]) by which they find and believe each other. [`scenes`] are
-//! played by SIMP clients, and what happens is printed as it happens. [`company`] keeps the users
+//! played by clients of SIMP, [`others`] by clients of IMTP and PITP and between the families; what happens is
+//! printed as it happens. [`company`] keeps the users
 //! online afterwards.
 
 mod company;
 mod dns;
+mod others;
 mod scenes;
 mod world;
 
@@ -27,7 +29,7 @@ pub fn run(once: bool) -> Done {
     let farewell = farewell().map_err(|error| Failure::new(format!("no signals can be heard: {error}")))?;
     let world = World::start()?;
     say!("{}", world.described());
-    let played = scenes::play(&world);
+    let played = scenes::play(&world).and_then(|()| others::play(&world));
     match &played {
         Ok(()) => say!("All went as it should.\n"),
         Err(failure) => say!("\nThis did not go as it should: {failure}\n"),

@@ -1,5 +1,6 @@
 //! How a command ends when it does not do what was asked.
 
+use crate::cli::harmless::one_line;
 use crate::cli::output::complain;
 use std::fmt;
 use std::process::ExitCode;
@@ -43,12 +44,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Text from anywhere as one printable line: it may hold what a peer has sent.
-pub fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().filter(|c| !c.is_control()).collect()
-}
-
 /// clap's explanation of bad usage, as one line: its first paragraph and its tips, without the usage.
 pub fn usage_line(error: &clap::Error) -> String {
     let text = error.to_string();
@@ -61,14 +56,4 @@ pub fn usage_line(error: &clap::Error) -> String {
         .join(" ");
     let said = said.strip_prefix("error: ").unwrap_or(&said).replace(" tip: ", "; ");
     format!("{said}; `--help` tells how it is used")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::one_line;
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(one_line("a\r\nb\t\u{1b}[2Jc\u{7}"), "a b [2Jc");
-    }
 }

@@ -10,6 +10,7 @@ mod chat;
 mod check;
 mod demo;
 mod failure;
+mod harmless;
 mod house;
 mod init;
 mod key;

@@ -4,9 +4,10 @@ use crate::cli::output::say;
 use serde_json::json;
 
 use super::args::{Other, Peer};
-use super::failure::{Done, Failure, one_line};
+use super::failure::{Done, Failure};
 use super::house::House;
 use crate::admin::{AdminReply, AdminRequest, PeerStatus};
+use crate::cli::harmless::one_line;
 use crate::hub::address::Domain;
 use crate::store::record::{Change, Outcome, PeerRule};
 

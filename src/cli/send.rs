@@ -6,9 +6,10 @@ use std::io::{IsTerminal, Read, stdin};
 use std::path::Path;
 
 use super::args::{self, Over, Send, UserName};
-use super::failure::{Done, Failure, one_line};
+use super::failure::{Done, Failure};
 use super::house::{self, House};
 use super::places::Finder;
+use crate::cli::harmless::one_line;
 use crate::cli::output::say;
 use crate::client::blocking::transfer::Messages;
 use crate::client::blocking::{Client, Place};

@@ -231,5 +231,15 @@ fn the_demonstration_goes_as_it_should() {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert!(said.contains("notifier@a.test   --> alice@a.test"), "{said}");
+    // Each protocol, and across the families (design 10).
+    for part in [
+        "bob@b.test        --> alice@a.test       ok\n",
+        "bob@b.test        --> alice@a.test       presence: contact = im:bob@b.test",
+        "bob@b.test        --> alice@a.test       presence: online, \"at home\"",
+        "send \"From IMTP to SIMP\"",
+        "hearth:message = \"on the train\"",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
     assert!(said.ends_with("All went as it should.\n\n"), "{said}");
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::text::harmless_line;
 use crate::cli::failure::Failure;
+use crate::cli::harmless::one_line;
 use crate::hub::address::{Address, Domains};
 
 /// The file.
@@ -50,13 +50,13 @@ pub fn load(file: &Path) -> Result<Vec<Named>, Failure> {
         Err(error) => return Err(wrong(&format!("contacts can't be read: {error}"))),
     };
     let read: File = toml::from_str(&text)
-        .map_err(|error| wrong(&harmless_line(&format!("not a list of contacts: {}", error.message()))))?;
+        .map_err(|error| wrong(&one_line(&format!("not a list of contacts: {}", error.message()))))?;
     let mut contacts: Vec<Named> = Vec::new();
     for Contact { address, name } in read.contacts {
         let address = Address::parse_quoted(&address, &Domains::default())
-            .map_err(|bad| wrong(&harmless_line(&format!("{address}: {bad}"))))?;
+            .map_err(|bad| wrong(&one_line(&format!("{address}: {bad}"))))?;
         if contacts.iter().all(|(known, _)| known != address.as_str()) {
-            contacts.push((address.to_string(), name.map(|name| harmless_line(&name))));
+            contacts.push((address.to_string(), name.map(|name| one_line(&name))));
         }
     }
     Ok(contacts)

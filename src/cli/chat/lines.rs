@@ -6,10 +6,10 @@ use std::io::{BufRead, Read, stdin};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::state::{Delivery, State, Token};
-use super::text::harmless_line;
 use super::update::{Event, Line, shown};
 use super::wire::{Handle, messages};
 use crate::cli::failure::{Done, Failure};
+use crate::cli::harmless::one_line;
 use crate::cli::output::{self, complain, say};
 use crate::limits;
 
@@ -67,7 +67,7 @@ impl Work {
                 }
             }
             Said::Event(Event::Received(message)) => {
-                let from = harmless_line(&message.sender);
+                let from = one_line(&message.sender);
                 for line in shown(&message.body).split('\n') {
                     say!("{from}: {line}");
                 }

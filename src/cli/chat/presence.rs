@@ -5,7 +5,7 @@ use crate::hub::address::Address;
 use crate::imtp::error_type::ErrorType;
 use crate::pidf::{self, Doc, Name, Status, Writer};
 
-use super::text::harmless_line;
+use crate::cli::harmless::one_line;
 
 /// Can somebody be written to?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Seen {
     /// What a document says.
     pub fn of(body: &Body) -> Seen {
         let Ok(gist) = pidf::gist(body.content_type.as_deref(), &body.octets) else { return Seen::Unknown };
-        let words = harmless_line(&gist.description.unwrap_or_default());
+        let words = one_line(&gist.description.unwrap_or_default());
         match gist.open {
             Some(true) if is_deferred(body) => Seen::Shown(Mood::Away, words),
             Some(true) => Seen::Shown(Mood::Here, words),
@@ -48,7 +48,7 @@ impl Seen {
             Some(ErrorType::TargetAuthorization) => "does not show you his presence".to_owned(),
             Some(ErrorType::TargetNotFound) => "no such address".to_owned(),
             Some(ErrorType::Communications) => "his server can't be reached".to_owned(),
-            _ => harmless_line(&failure.to_string()),
+            _ => one_line(&failure.to_string()),
         })
     }
 }
@@ -68,7 +68,7 @@ pub fn document(own: &Address, mood: Mood, words: &str) -> Body {
         Mood::Gone => "closed",
     };
     let mut writer = Writer::new();
-    let (contact, words) = (format!("im:{own}"), harmless_line(words).replace('%', "%25"));
+    let (contact, words) = (format!("im:{own}"), one_line(words).replace('%', "%25"));
     for (what, value) in [
         ("presentity", &*format!("presence:{own}")),
         ("contact", &*contact),

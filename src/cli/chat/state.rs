@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::input::{History, Input};
 use super::presence::{Mood, Seen};
-use super::text::harmless_line;
+use crate::cli::harmless::one_line;
 use crate::hub::address::{Address, Domain, Domains};
 
 /// Entries of a conversation that are kept; older ones are forgotten.
@@ -200,7 +200,7 @@ impl State {
     pub fn label(&self, person: &Person) -> String {
         match &person.name {
             Some(name) => name.clone(),
-            None => harmless_line(self.short(&person.address)),
+            None => one_line(self.short(&person.address)),
         }
     }
 

@@ -9,8 +9,8 @@ use super::audience::Wish;
 use super::commands::{self, Typed};
 use super::presence::{Mood, Seen};
 use super::state::{Delivery, Entry, Kind, Link, State, Token};
-use super::text::{harmless, harmless_line};
 use super::view;
+use crate::cli::harmless::{harmless, one_line};
 use crate::client::transfer::Body;
 use crate::client::transfer::imtp::Received;
 
@@ -121,7 +121,7 @@ pub fn update(state: &mut State, event: Event, now: OffsetDateTime) -> Vec<Effec
 fn link(line: Line, now: OffsetDateTime) -> Link {
     match line {
         Line::Up => Link::Up,
-        Line::Down(why, again) => Link::Down(harmless_line(&why), now + again),
+        Line::Down(why, again) => Link::Down(one_line(&why), now + again),
         Line::Connecting => Link::Connecting,
         Line::None => Link::None,
     }
@@ -238,7 +238,7 @@ fn entered(state: &mut State, effects: &mut Vec<Effect>) {
         Typed::Say(text) => say(state, text, effects),
         Typed::Add(who, name) => match state.resolve(who) {
             Some(address) => {
-                let name = name.map(harmless_line);
+                let name = name.map(one_line);
                 state.meet(&address, name, true);
                 open(state, &address);
                 state.say(format!("{address} is a contact now"), false);
@@ -303,7 +303,7 @@ fn show(state: &mut State, mood: Mood, words: &str, effects: &mut Vec<Effect>) {
     if !has_presence(state) {
         return;
     }
-    let words = harmless_line(words);
+    let words = one_line(words);
     (state.mood, state.words) = (mood, words.clone());
     effects.push(Effect::Away((mood == Mood::Away).then(|| words.clone())));
     effects.push(Effect::Wish(Wish::Show(mood, words)));
@@ -336,7 +336,7 @@ fn received(state: &mut State, message: &Received, effects: &mut Vec<Effect>) {
     let before = view::overflow(state);
     let is_open = state.open.as_deref() == Some(from);
     let original = message.original_sender.as_ref().or(Some(&message.sender)).filter(|o| *o != from);
-    let original = original.map(|original| harmless_line(original));
+    let original = original.map(|original| one_line(original));
     let (at, text) = (moment(message.sent, state.now), shown(&message.body));
     if let Some(person) = state.person_mut(from) {
         person.push(Entry { at, kind: Kind::His(original), text });
@@ -378,7 +378,7 @@ pub fn shown(body: &Body) -> String {
         let text = harmless(&body.text());
         return text.trim_end_matches('\n').to_owned();
     }
-    format!("[{}, {} octets]", harmless_line(kind), body.octets.len())
+    format!("[{}, {} octets]", one_line(kind), body.octets.len())
 }
 
 fn answered(state: &mut State, token: Token, delivery: Delivery) {

@@ -22,7 +22,8 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 use super::commands::COMMANDS;
 use super::presence::{Mood, Seen};
 use super::state::{Link, Person, State};
-use super::text::{fit, harmless_line, width};
+use super::text::{fit, width};
+use crate::cli::harmless::one_line;
 
 /// Fewer columns than this have no room for the list.
 const NARROW: u16 = 56;
@@ -235,9 +236,9 @@ fn head(state: &State, person: &Person, room: usize) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     if person.name.is_some() {
         spans.push(Span::styled(state.label(person), BOLD));
-        spans.push(Span::styled(format!("  {}", harmless_line(&person.address)), DIM));
+        spans.push(Span::styled(format!("  {}", one_line(&person.address)), DIM));
     } else {
-        spans.push(Span::styled(harmless_line(&person.address), BOLD));
+        spans.push(Span::styled(one_line(&person.address), BOLD));
     }
     let says = match &person.seen {
         Seen::Unknown if !person.contact => "not a contact; /add makes one".to_owned(),

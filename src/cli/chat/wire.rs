@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::text::harmless_line;
 use super::update::{Event, Line};
+use crate::cli::harmless::one_line;
 use crate::client::blocking::transfer::Client;
 use crate::client::blocking::{Alarm, Place};
 use crate::client::transfer::Service;
@@ -228,11 +228,11 @@ pub fn reason(error: &Error) -> String {
         Error::Network(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "the server does not answer".to_owned(),
             std::io::ErrorKind::ConnectionReset => "the connection was cut".to_owned(),
-            _ => harmless_line(&error.to_string()),
+            _ => one_line(&error.to_string()),
         },
         Error::Ended => "the server has closed it".to_owned(),
-        Error::Refused(why) => harmless_line(why),
-        error => harmless_line(&error.to_string()),
+        Error::Refused(why) => one_line(why),
+        error => one_line(&error.to_string()),
     }
 }
 

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::world::{User, World};
-use crate::cli::failure::{Failure, one_line};
+use crate::cli::failure::Failure;
+use crate::cli::harmless::one_line;
 use crate::client::Event;
 use crate::client::blocking::Client;
 

@@ -4,20 +4,21 @@ use crate::cli::output::say;
 use std::time::Duration;
 
 use super::world::{User, World};
-use crate::cli::failure::{Done, Failure, one_line};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::harmless::one_line;
 use crate::client::blocking::Client;
 use crate::client::{Answer, Error, Event, Incoming, Message, Presence, ReceivedMessage, RequestId, Status};
 
 /// How long anything here may take: all of it is on this machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long each watches the other.
-const WATCH: Duration = Duration::from_secs(600);
+pub(super) const WATCH: Duration = Duration::from_secs(600);
 
 /// Plays all scenes, in order; each begins where the one before has ended.
 pub(super) fn play(world: &World) -> Done {
     let mut alice = Actor::enter(world.alice())?;
     let mut bob = Actor::enter(world.bob())?;
-    scene("A message goes across, and its okay comes back");
+    scene("SIMP: a message goes across, and its okay comes back");
     deliver(&mut alice, &mut bob)?;
     scene("Each watches the other's presence");
     watch(&mut alice, &mut bob)?;
@@ -29,12 +30,12 @@ pub(super) fn play(world: &World) -> Done {
     report(world, alice)
 }
 
-fn scene(title: &str) {
+pub(super) fn scene(title: &str) {
     say!("* {title}\n");
 }
 
 /// Who does what, or what passes from whom to whom.
-fn tell(from: &str, to: &str, what: &str) {
+pub(super) fn tell(from: &str, to: &str, what: &str) {
     say!("  {from:<17} --> {to:<17}  {}", one_line(what));
 }
 
@@ -113,18 +114,22 @@ fn report(world: &World, mut alice: Actor) -> Done {
     say!();
     alice.client.okay(message, "read").map_err(Failure::new)?;
     expect(report.from == "notifier@a.test", "the report is from somebody else")?;
-    expect(report.body.contains(&bob.name), "the report does not say whom the message was for")
+    expect(report.body.contains(&bob.name), "the report does not say whom the message was for")?;
+    bob.leave()?;
+    alice.leave()?;
+    say!();
+    Ok(())
 }
 
 /// Somebody with his client.
-struct Actor {
-    name: String,
-    client: Client,
+pub(super) struct Actor {
+    pub name: String,
+    pub client: Client,
 }
 
 impl Actor {
     /// Goes online.
-    fn enter(user: &User) -> Result<Actor, Failure> {
+    pub fn enter(user: &User) -> Result<Actor, Failure> {
         let failed = |error| Failure::new(format!("{} can't log in: {error}", user.address));
         let mut client = user.login().map_err(failed)?;
         client.set_patience(PATIENCE);
@@ -133,7 +138,7 @@ impl Actor {
     }
 
     /// Goes offline; who it was.
-    fn leave(self) -> Result<String, Failure> {
+    pub fn leave(self) -> Result<String, Failure> {
         self.client.close().map_err(Failure::new)?;
         say!("  {:<17}     logs out", self.name);
         Ok(self.name)
@@ -146,7 +151,7 @@ impl Actor {
     }
 
     /// What happens next.
-    fn next(&mut self) -> Result<Event, Failure> {
+    pub fn next(&mut self) -> Result<Event, Failure> {
         match self.client.next_event(PATIENCE) {
             Ok(Some(event)) => Ok(event),
             Ok(None) => Err(Failure::new(format!("nothing happened to {} in time", self.name))),
@@ -155,7 +160,7 @@ impl Actor {
     }
 
     /// The next message; who watches is not the matter then.
-    fn next_message(&mut self) -> Result<(Incoming, ReceivedMessage), Failure> {
+    pub fn next_message(&mut self) -> Result<(Incoming, ReceivedMessage), Failure> {
         loop {
             match self.next()? {
                 Event::Message { id, message } => return Ok((id, message)),
@@ -166,7 +171,7 @@ impl Actor {
     }
 
     /// The next change of somebody's presence.
-    fn next_change(&mut self) -> Result<Presence, Failure> {
+    pub fn next_change(&mut self) -> Result<Presence, Failure> {
         loop {
             match self.next()? {
                 Event::Changed(presence) => return Ok(presence),
@@ -177,7 +182,7 @@ impl Actor {
     }
 }
 
-fn described(presence: &Presence) -> String {
+pub(super) fn described(presence: &Presence) -> String {
     let status = match presence.status {
         Status::Online => "online",
         Status::Offline => "offline",
@@ -188,10 +193,10 @@ fn described(presence: &Presence) -> String {
     }
 }
 
-fn expect(so: bool, otherwise: &str) -> Done {
+pub(super) fn expect(so: bool, otherwise: &str) -> Done {
     if so { Ok(()) } else { Err(Failure::new(otherwise)) }
 }
 
-fn unexpected(who: &str, what: impl std::fmt::Debug) -> Failure {
+pub(super) fn unexpected(who: &str, what: impl std::fmt::Debug) -> Failure {
     Failure::new(format!("{who} did not expect {what:?}"))
 }

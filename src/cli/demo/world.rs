@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::dns::{Dns, Zone};
 use crate::cli::failure::Failure;
 use crate::cli::house;
+use crate::client::blocking::transfer::{Messages, Presence};
 use crate::client::blocking::{Client, Place};
 use crate::client::{Account, Proof};
 use crate::config::Config;
@@ -29,10 +30,15 @@ const PORTS: [u16; 4] = [SIMP_PORT, 7468, IMTP_PORT, PITP_PORT];
 pub(super) struct User {
     /// His address.
     pub address: String,
-    /// The device key his client logs in with.
+    /// The device key his client of SIMP logs in with.
     key: Secret,
     /// Where it logs in.
     place: Place,
+    /// What his clients of IMTP and PITP log in with.
+    password: Secret,
+    /// Where they do.
+    messages: Place,
+    presence: Place,
 }
 
 impl User {
@@ -40,6 +46,12 @@ impl User {
     pub(super) fn login(&self) -> Result<Client, crate::client::Error> {
         let account = Account::new(&self.address, Proof::DeviceKey(self.key.clone()))?;
         Client::login(&self.place, account)
+    }
+
+    /// Goes online by IMTP and PITP.
+    pub(super) fn login_to_both(&self) -> Result<(Messages, Presence), crate::client::Error> {
+        let account = Account::new(&self.address, Proof::Password(self.password.clone()))?;
+        Ok((Messages::login(&self.messages, &account)?, Presence::login(&self.presence, &account)?))
     }
 }
 
@@ -194,7 +206,7 @@ impl Home {
         let config = Config::parse(&text, &file).map_err(Failure::new)?;
         house::found(&config)?;
         let address = format!("{name}@{domain}");
-        let key = settle(&config, &address)?;
+        let (key, password) = settle(&config, &address)?;
         let server = Server::open(Arc::new(config)).map_err(Failure::new)?;
         let stopper = server.stopper();
         let run = move || {
@@ -206,9 +218,11 @@ impl Home {
             .name(domain.to_owned())
             .spawn(run)
             .map_err(|error| Failure::new(format!("no thread for {domain}: {error}")))?;
-        let place = Place::clear(&sites.ip.to_string(), sites.routing);
+        let at = |port| Place::clear(&sites.ip.to_string(), port);
+        let (place, messages, presence) = (at(sites.routing), at(sites.imtp), at(sites.pitp));
+        let user = User { address, key, place, password, messages, presence };
         let routing = SocketAddr::new(IpAddr::V4(sites.ip), sites.routing);
-        Ok(Home { domain, routing, config: file, user: User { address, key, place }, stopper, thread })
+        Ok(Home { domain, routing, config: file, user, stopper, thread })
     }
 }
 
@@ -235,14 +249,13 @@ fn configuration(domain: &str, sites: &Sites, dns: SocketAddr) -> String {
     )
 }
 
-/// Gives a domain its user, whom anybody may watch; his device key.
-fn settle(config: &Config, address: &str) -> Result<Secret, Failure> {
+/// Gives a domain its user, whom anybody may watch; his device key and his password.
+fn settle(config: &Config, address: &str) -> Result<(Secret, Secret), Failure> {
     let key = KeyFile::load(&config.key_file()).map_err(Failure::new)?;
     let mut store = Store::open(&config.database(), &key, Mode::Open).map_err(Failure::new)?;
-    // Nobody is to log in with the password: it is forgotten here.
-    let password = credential::device_key(house::random()?);
+    let chosen = credential::device_key(house::random()?);
     let password =
-        PasswordRecord::with_cost(password.expose(), house::random()?, Cost::LEAST).map_err(Failure::new)?;
+        PasswordRecord::with_cost(chosen.expose(), house::random()?, Cost::LEAST).map_err(Failure::new)?;
     let secret = credential::device_key(house::random()?);
     let address = address.to_owned();
     let changes = [
@@ -251,5 +264,5 @@ fn settle(config: &Config, address: &str) -> Result<Secret, Failure> {
         Change::AddKey { address, label: "demo".into(), secret: secret.clone(), date: house::now() },
     ];
     store.commit(&changes.map(Write::Admin)).map_err(Failure::new)?;
-    Ok(secret)
+    Ok((secret, chosen))
 }

@@ -6,7 +6,8 @@ use time::{Date, OffsetDateTime};
 
 use super::{BAD, DIM, GOOD, PLAIN, WARN};
 use crate::cli::chat::state::{Delivery, Entry, Kind, Person, State};
-use crate::cli::chat::text::{fit, harmless_line, width, wrap};
+use crate::cli::chat::text::{fit, width, wrap};
+use crate::cli::harmless::one_line;
 
 /// Columns of a name, at most.
 const NAME: usize = 10;
@@ -127,7 +128,7 @@ fn called(state: &State, person: &Person) -> String {
         Some(name) => name.clone(),
         None => {
             let short = state.short(&person.address);
-            harmless_line(short.rsplit_once('@').map_or(short, |(local, _)| local))
+            one_line(short.rsplit_once('@').map_or(short, |(local, _)| local))
         }
     }
 }

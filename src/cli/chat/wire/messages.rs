@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::{Events, Home, Inbox, SILENCE, Stop, keep};
 use crate::cli::chat::state::{Delivery, Token};
-use crate::cli::chat::text::harmless_line;
 use crate::cli::chat::update::Event;
+use crate::cli::harmless::one_line;
 use crate::client::Error;
 use crate::client::blocking::PATIENCE;
 use crate::client::blocking::transfer::Client;
@@ -138,11 +138,11 @@ pub fn delivery(outcome: Result<Answer, Error>) -> Delivery {
 }
 
 fn taken(sent: &Sent) -> Delivery {
-    let said = sent.said.as_ref().map(|body| harmless_line(&body.text())).filter(|said| !said.is_empty());
+    let said = sent.said.as_ref().map(|body| one_line(&body.text())).filter(|said| !said.is_empty());
     match (said, &sent.unreliable) {
         (Some(said), _) => Delivery::Answered(said),
         (None, Some(who)) => {
-            Delivery::Answered(format!("{} does not tell whether he reads it", harmless_line(who)))
+            Delivery::Answered(format!("{} does not tell whether he reads it", one_line(who)))
         }
         (None, None) => Delivery::Delivered,
     }
@@ -159,12 +159,12 @@ pub fn why(failure: &Failure) -> String {
         Some(ErrorType::Quota) => "too much at once",
         Some(ErrorType::SourceAuthorization) => "his server does not believe that it comes from yours",
         Some(ErrorType::Loop) => "it went round in a loop",
-        _ => return harmless_line(&failure.to_string()),
+        _ => return one_line(&failure.to_string()),
     };
     match failure.known() {
         // What the server has to add says more only here.
         Some(ErrorType::Resources | ErrorType::Quota | ErrorType::SourceAuthorization) => {
-            let more = failure.description.as_deref().map(|d| format!(" ({})", harmless_line(d)));
+            let more = failure.description.as_deref().map(|d| format!(" ({})", one_line(d)));
             format!("{said}{}", more.unwrap_or_default())
         }
         _ => said.to_owned(),

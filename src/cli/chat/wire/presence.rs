@@ -256,7 +256,7 @@ impl Desk<'_> {
                 Ok(())
             }
             Err(Error::Failed(failure)) => {
-                let why = crate::cli::chat::text::harmless_line(&failure.to_string());
+                let why = crate::cli::harmless::one_line(&failure.to_string());
                 self.tell(Event::Told(format!("not done: {why}"), true));
                 Ok(())
             }
