@@ -35,6 +35,8 @@ pub(super) struct Reloaded {
     pub config: Arc<Config>,
     /// The certificates.
     pub keys: Keys,
+    /// The keys of the configuration whose changes wait for a restart.
+    pub restart: Vec<&'static str>,
 }
 
 /// The helpers' end.

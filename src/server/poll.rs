@@ -419,6 +419,10 @@ impl<N: Driven> Driver<N> {
                     self.keys = new.keys;
                     self.node.reconfigure(self.config.clone());
                     log::info!("configuration and certificates were read again");
+                    if !new.restart.is_empty() {
+                        let keys = new.restart.join(", ");
+                        log::warn!("changed, but in force only after a restart: {keys}");
+                    }
                 }
                 Answer::Reloaded(Err(why)) => log::error!("nothing was changed: {why}"),
             }

@@ -23,12 +23,24 @@ fn read(current: &Config, path: Option<&Path>) -> Result<Reloaded, String> {
         None => current.clone(),
     };
     // What sockets, files and threads were made from stays until the next start.
+    let restart = kept(current, &config);
     config.domains = current.domains.clone();
     config.listen = current.listen.clone();
     config.data_dir = current.data_dir.clone();
     config.nameservers = current.nameservers.clone();
     let keys = load_keys(&config)?;
-    Ok(Reloaded { config: Arc::new(config), keys })
+    Ok(Reloaded { config: Arc::new(config), keys, restart })
+}
+
+/// The keys of the configuration that have changed and can't be taken up without a restart.
+fn kept(current: &Config, new: &Config) -> Vec<&'static str> {
+    let changed = [
+        ("domains", !current.domains.iter().eq(new.domains.iter())),
+        ("data_dir", current.data_dir != new.data_dir),
+        ("[[listen]]", current.listen != new.listen),
+        ("[dns] nameservers", current.nameservers != new.nameservers),
+    ];
+    changed.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
 }
 
 /// The keys that this configuration needs.

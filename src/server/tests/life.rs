@@ -105,6 +105,7 @@ fn a_reload_keeps_what_sockets_and_files_were_made_from() {
     let new = reloaded().unwrap();
     assert_eq!(new.config.limits.kept_days, 3);
     assert_eq!(new.config.data_dir, config.data_dir);
+    assert_eq!(new.restart, ["domains", "data_dir"]);
     assert!(new.config.domains.contains("example.org"));
     fs::write(&path, format!("{head}{LISTEN}[limits]\nkept_weeks = 3\n")).unwrap();
     let why = reloaded().unwrap_err();

@@ -495,7 +495,7 @@ fn new_certificates_are_shown_from_the_next_connection_on() {
     let new = Arc::new(config(LISTEN, authority.dir.path()));
     let keys = Keys::load(Some(&second)).unwrap();
     let shown = CertificateDer::from_pem_file(&second.certificate).unwrap();
-    let reloaded = crate::server::answers::Reloaded { config: new.clone(), keys };
+    let reloaded = crate::server::answers::Reloaded { config: new.clone(), keys, restart: Vec::new() };
     rig.answers.send(Answer::Reloaded(Ok(reloaded)));
     match rig.next() {
         Seen::Reconfigured(config) => assert!(Arc::ptr_eq(&config, &new)),
