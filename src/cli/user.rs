@@ -1,6 +1,6 @@
 //! `hearth user`: accounts.
 
-use crate::cli::output::{self, say};
+use crate::cli::output::{self, complain, say};
 use std::io::{IsTerminal, stdin};
 
 use serde_json::{Map, Value, json};
@@ -46,7 +46,14 @@ fn add(house: &House, given: &Password) -> Done {
         Change::AddAccount { address: address.to_string(), password: verifiers(given)?, date: house::now() };
     match house.change(change)? {
         Outcome::Exists => Err(exists(&address)),
-        _ => Ok(()),
+        _ => {
+            if !address.local().is_ascii() {
+                complain!(
+                    "hearth: {address} can use SIMP only: IMTP and PITP have ASCII names and no others"
+                );
+            }
+            Ok(())
+        }
     }
 }
 

@@ -33,6 +33,18 @@ fn a_user_comes_changes_and_goes() {
 }
 
 #[test]
+fn who_cannot_be_named_in_imtp_and_pitp_is_told_so() {
+    let house = House::new();
+    let ran = house.run_with(&["user", "add", "j\u{fc}rgen", "--password-stdin"], "x\n");
+    assert_eq!(
+        ran.err,
+        "hearth: j\u{fc}rgen@example.org can use SIMP only: IMTP and PITP have ASCII names and no others\n"
+    );
+    assert_eq!(ran.status, 0);
+    assert_eq!(house.run(&["user", "list"]).ok(), "j\u{fc}rgen@example.org\n");
+}
+
+#[test]
 fn no_users_are_an_empty_list() {
     let house = House::new();
     assert_eq!(house.run(&["user", "list"]).ok(), "");
