@@ -207,13 +207,13 @@ pub(super) fn refuse(core: &mut Core, id: ConnId, name: &str, method: &str, erro
 /// A response: to something handed to a client or asked of a peer.
 fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
     let start = message.start();
-    let Ok(number) = start.id.parse::<u64>() else { return stray(core, now, id) };
+    let Some(number) = start.number() else { return stray(core, now, id) };
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let leg = match &conn.role {
         Role::Client(endpoint) => Leg::Endpoint(*endpoint),
         Role::Link(domain) if conn_is_greeted(&conn.wire) => {
-            let domain = Arc::clone(domain);
-            return on_answer(core, now, id, Leg::Remote(&domain), By::Server, message);
+            let (domain, tx) = (Arc::clone(domain), TxId(number));
+            return on_answer(core, now, id, tx, (Leg::Remote(&domain), By::Server), message);
         }
         Role::Link(_) => return link::answered(core, now, id, message),
         _ => return stray(core, now, id),
@@ -221,7 +221,7 @@ fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
     if number < NOTICES {
         return on_notice_answered(core, now, id, number, start.method);
     }
-    on_answer(core, now, id, leg, By::Endpoint, message);
+    on_answer(core, now, id, TxId(number), (leg, By::Endpoint), message);
 }
 
 fn conn_is_greeted(wire: &Wire) -> bool {
@@ -229,9 +229,15 @@ fn conn_is_greeted(wire: &Wire) -> bool {
 }
 
 /// The answer to a request that has crossed the hub.
-fn on_answer(core: &mut Core, now: Now, id: ConnId, leg: Leg<'_>, by: By, message: &Message<'_>) {
+fn on_answer(
+    core: &mut Core,
+    now: Now,
+    id: ConnId,
+    tx: TxId,
+    (leg, by): (Leg<'_>, By),
+    message: &Message<'_>,
+) {
     let start = message.start();
-    let tx = TxId(start.id.parse().unwrap_or(0));
     let Some((kind, of)) = core.hub.asked(tx) else { return stray(core, now, id) };
     let Some(conn) = core.io.conns.get(id) else { return };
     let Wire::Imtp(session) = &conn.wire else { return };
