@@ -116,7 +116,7 @@ UNFRAMED = (
     b">1 send\r\nContent-Length: 01\r\n\r\nx",
     b">1 send\r\nContent-Length:1\r\n\r\nx", b">1 send\r\nContent-Length: +1\r\n\r\nx", b">1 send\r\n x\r\n\r\n",
     b">1 send\r\nX: a\r\n \r\n\r\n", b">1 send\r\nX: a\rb\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2000,
-    b">1 send\r\n" + b"X: y\r\n" * 129 + b"\r\n", b">1 send\r\nX: " + b"y" * 9000 + b"\r\n\r\n",
+    b">1 send\r\n" + b"X: y\r\n" * 321 + b"\r\n", b">1 send\r\nX: " + b"y" * 9000 + b"\r\n\r\n",
 )
 
 SEND = {"Sender": "im:a@b", "Inbox": "im:c@d", "Visited": "b", "Astrength": "strong"}
