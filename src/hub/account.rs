@@ -281,10 +281,34 @@ pub(super) struct Endpoint {
 pub(super) enum Takes {
     /// All there is.
     Everything,
-    /// Messages that pass the filter; none yet without one.
-    Messages(Option<Box<Filter>>),
+    /// Messages, from those it listens to.
+    Messages(Listens),
     /// News of those it watches.
     News(Box<Watcher>),
+}
+
+/// To whom an inbox listens.
+#[derive(Debug)]
+pub(super) enum Listens {
+    /// To nobody, or not yet.
+    No,
+    /// To everybody, as most do: that needs no memory.
+    Freely,
+    /// To those who pass.
+    To(Box<Filter>),
+}
+
+impl Listens {
+    /// By what was asked for. A filter that lets nobody through ends it (TOC-62).
+    pub fn by(filter: Filter) -> Listens {
+        if filter.accepts_nobody() {
+            Listens::No
+        } else if filter.accepts_everybody() {
+            Listens::Freely
+        } else {
+            Listens::To(Box::new(filter))
+        }
+    }
 }
 
 /// An endpoint that watches by itself.
@@ -303,14 +327,16 @@ impl Endpoint {
     pub fn listens_to(&self, sender: &Address) -> bool {
         match &self.takes {
             Takes::Everything => true,
-            Takes::Messages(filter) => filter.as_ref().is_some_and(|filter| filter.accepts(sender)),
+            Takes::Messages(Listens::No) => false,
+            Takes::Messages(Listens::Freely) => true,
+            Takes::Messages(Listens::To(filter)) => filter.accepts(sender),
             Takes::News(_) => false,
         }
     }
 
     /// Does it take messages from anybody?
     pub fn listens(&self) -> bool {
-        matches!(self.takes, Takes::Everything | Takes::Messages(Some(_)))
+        matches!(self.takes, Takes::Everything | Takes::Messages(Listens::Freely | Listens::To(_)))
     }
 
     pub fn seat(&self) -> Seat {

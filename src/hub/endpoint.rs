@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::account::{AccountKey, Endpoint, Takes, Watcher};
+use super::account::{AccountKey, Endpoint, Listens, Takes, Watcher};
 use super::address::Address;
 use super::op::{Answer, EndpointId, Handle, News, Refusal, Reply, Seat};
 use super::pattern::Filter;
@@ -55,7 +55,7 @@ impl Hub {
         }
         let takes = match seat {
             Seat::Whole => Takes::Everything,
-            Seat::Inbox => Takes::Messages(None),
+            Seat::Inbox => Takes::Messages(Listens::No),
             Seat::Watcher => {
                 Takes::News(Box::new(Watcher { token, wants_watchers: false, guards: Vec::new() }))
             }
@@ -114,7 +114,7 @@ impl Hub {
         let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { return };
         let (key, listened) = (endpoint.account, endpoint.listens());
         let Takes::Messages(place) = &mut endpoint.takes else { return };
-        *place = Some(Box::new(filter)).filter(|filter| !filter.accepts_nobody());
+        *place = Listens::by(filter);
         match (listened, endpoint.listens()) {
             (false, true) => self.listens_now(now, key),
             (true, false) => self.listens_no_more(now, key, false, out),

@@ -248,6 +248,11 @@ impl Filter {
         self.except.everybody
     }
 
+    /// Does it let everybody through?
+    pub fn accepts_everybody(&self) -> bool {
+        (self.only.is_empty() || self.only.everybody) && self.except.is_empty()
+    }
+
     /// Does the sender get through?
     pub fn accepts(&self, sender: &Address) -> bool {
         (self.only.is_empty() || self.only.contains(sender)) && !self.except.contains(sender)
@@ -398,6 +403,14 @@ mod tests {
             assert_eq!(filter.accepts(&address(sender)), delivered, "{sender}");
         }
         assert!(Filter::default().accepts(&address("ana@beta.example")));
+        // What passes everybody without a look at him.
+        let freely = |only: &[&str], except: &[&str]| {
+            Filter { only: class(only), except: class(except) }.accepts_everybody()
+        };
+        assert!(freely(&[], &[]) && freely(&["a@b.example", "*"], &[]));
+        assert!(
+            !freely(&["a@b.example"], &[]) && !freely(&["zephyr:*"], &[]) && !freely(&[], &["a@b.example"])
+        );
         let nobody = Filter { except: class(&["*"]), ..Filter::default() };
         assert!(!nobody.accepts(&address("ana@beta.example")));
     }
