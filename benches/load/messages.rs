@@ -247,6 +247,10 @@ pub fn of_both_families(bench: &Bench, report: &mut Report) -> Result<(), Failur
             &format!("{times} B"),
             imtp <= times * b,
         );
+        report.figure(
+            &format!("message over SIMP beside it, {window} in flight"),
+            format!("{simp:.2} µs = {:.2} B", simp / b),
+        );
         let dearer = imtp.max(simp);
         for (way, cost) in [("SIMP to IMTP", into), ("IMTP to SIMP", out_of)] {
             report.against(
