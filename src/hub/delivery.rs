@@ -477,8 +477,8 @@ impl Hub {
             Origin::Hub(Errand::Notify { key, watch, serial }) => {
                 self.notified(now, key, (watch, serial), to, answer, out);
             }
-            Origin::Hub(Errand::Watch { key, holder }) => {
-                self.watching_answered(now, key, holder, to, reply, out)
+            Origin::Hub(Errand::Watch { key, holder, ask }) => {
+                self.watching_answered(now, key, (holder, ask), to, reply, out)
             }
             Origin::Hub(Errand::Item { key, item }) => self.item_answered(now, key, item, from, answer, out),
             Origin::Peer { handle, tag } => {

@@ -8,7 +8,7 @@
 //!
 //! * [`delivery`](self): who gets what; the rules on one page.
 //! * `account`, `endpoint`: users of ours in memory, and their live contacts.
-//! * `subscription`, `telling`: who watches our users, and what they are told; `mappings`: who sees what.
+//! * `subscription`, `granting`, `telling`: who watches our users, and what they are told; `mappings`: who sees what.
 //! * `watching`, `contacts`: whom our users watch.
 //! * `items`: what waits for a login; `own`: what a user and the operator change.
 //! * `transaction`: requests on their way; `remote`: those that other domains' servers have yet to answer.
@@ -21,6 +21,7 @@ pub mod address;
 mod contacts;
 mod delivery;
 mod endpoint;
+mod granting;
 mod items;
 mod mappings;
 pub mod op;
@@ -51,6 +52,7 @@ use crate::store::record::{
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
+use granting::Granting;
 use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, Reply, Seat, TxId};
 use remote::Remote;
 use transaction::Transactions;
@@ -110,6 +112,8 @@ pub enum Errand {
         key: AccountKey,
         /// For what of his.
         holder: Holder,
+        /// Tells this request from another.
+        ask: u32,
     },
     /// An item is delivered.
     Item {
@@ -281,6 +285,9 @@ pub struct Hub {
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
     remotes: HashMap<Arc<str>, Remote, FixedState>,
+    granting: Granting,
+    /// Counts what is asked for by [`Errand::Watch`].
+    asks: u32,
     timers: Timers<Due>,
     refusals: BTreeMap<(Tick, u64), Later>,
     refused: u64,
@@ -320,6 +327,8 @@ impl Hub {
             endpoints: slab::Slab::new(),
             transactions: Transactions::default(),
             remotes,
+            granting: Granting::default(),
+            asks: 0,
             timers: Timers::default(),
             refusals: BTreeMap::new(),
             refused: 0,
@@ -516,12 +525,7 @@ impl Hub {
             Then::Nothing => {}
             Then::Subscribed { key, origin, inbound, millis } => {
                 self.unsettle(key);
-                if outcome == Some(Outcome::Done) {
-                    self.subscribed(now, key, origin, inbound, millis, true, out);
-                } else {
-                    let watcher = inbound.watcher;
-                    self.own_reply(now, key, origin, Kind::Subscribe, Some(watcher), outcome, out);
-                }
+                self.granted(now, key, origin, (inbound, millis), outcome, out);
             }
             Then::Unsubscribed { key, origin, watcher, token } => {
                 self.unsettle(key);

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::account::{Account, AccountKey};
 use super::address::Address;
 use super::delivery::Asked;
+use super::granting::Next;
 use super::op::{
     Answer, EndpointId, Envelope, Lease, News, Notice, Origin, Presence, Refusal, Report, Request,
 };
@@ -88,8 +89,10 @@ pub(super) struct Watching {
     pub state: WatchingState,
     /// The presence last passed on, as a fingerprint.
     pub seen: Option<u64>,
-    /// It was asked for, and the word of an end came before the answer: what is granted is over already.
-    pub overtaken: bool,
+    /// It was granted, and has not ended since as far as we know, whatever became of asking again.
+    pub granted: bool,
+    /// Of the request that it is answered by: others belong to what was watched before.
+    pub ask: u32,
     /// Those who wait to hear what becomes of it.
     pub waiting: Vec<(super::op::Handle, compact_str::CompactString)>,
 }
@@ -127,7 +130,8 @@ impl Watching {
             holder: if outbound.automatic { Holder::List } else { Holder::Client },
             state: WatchingState::Live { renew: None },
             seen: None,
-            overtaken: false,
+            granted: true,
+            ask: 0,
             waiting: Vec::new(),
         }
     }
@@ -142,7 +146,8 @@ impl Watching {
             holder,
             state: WatchingState::Asking { tries: 0 },
             seen: None,
-            overtaken: false,
+            granted: false,
+            ask: 0,
             waiting: Vec::new(),
         }
     }
@@ -193,6 +198,12 @@ impl Account {
     fn named_watch(&self, watcher: &Address, name: &str) -> Option<usize> {
         let is_it = |w: &Watch| w.name() == Some(name) && w.watcher == *watcher;
         self.watches.iter().find(|(_, w)| is_it(w)).map(|(at, _)| at)
+    }
+
+    /// Is there a subscription of this name, and is it to stay?
+    fn holds(&self, now: Date, watcher: &Address, name: &str) -> bool {
+        let watch = self.named_watch(watcher, name).and_then(|at| self.watches.get(at));
+        watch.is_some_and(|watch| watch.leases.iter().any(|lease| lease.lasts(now) && !lease.ending))
     }
 
     /// The watch that has this lease.
@@ -276,20 +287,38 @@ impl Account {
         leases.chain(again).chain(watching).chain(ends).chain(self.held_until).min()
     }
 
-    /// May one more subscription of this watcher be taken?
-    fn has_room_for(&self, now: Date, watcher: &Address, named: bool) -> bool {
-        let his = self.watches.iter().filter(|(_, w)| w.named == named && w.watcher == *watcher);
-        let (watches, leases) = his.fold((0, 0), |(watches, leases), (_, watch)| {
-            (watches + 1, leases + watch.leases.iter().filter(|lease| lease.lasts(now)).count())
-        });
+    /// May one more subscription of this watcher be taken? `granting`: those that are being written down. Those
+    /// whose end is being written down are over by then.
+    fn has_room_for<'g>(
+        &self,
+        now: Date,
+        watcher: &Address,
+        named: bool,
+        granting: impl Iterator<Item = (&'g Address, bool)>,
+    ) -> bool {
+        let (mut all, mut shares, mut his) = (0, false, 0);
+        for (_, watch) in &self.watches {
+            all += usize::from(watch.leases.iter().any(|lease| !lease.ending));
+            if watch.named == named && watch.watcher == *watcher {
+                shares |= !named;
+                his += watch.leases.iter().filter(|lease| lease.lasts(now) && !lease.ending).count();
+            }
+        }
+        for (whose, is_named) in granting {
+            all += 1;
+            if is_named == named && whose == watcher {
+                shares |= !named;
+                his += 1;
+            }
+        }
         let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
-        let shares = !named && watches != 0;
-        leases < most && (shares || self.watches.len() < limits::SUBSCRIPTIONS_PER_ACCOUNT)
+        his < most && (shares || all < limits::SUBSCRIPTIONS_PER_ACCOUNT)
     }
 }
 
 impl Hub {
-    /// Grants a subscription, once it is on the disk (SIMP-5.3-3 to SIMP-5.3-7, PITP-15.11-2).
+    /// Grants a subscription, once it is on the disk (SIMP-5.3-3 to SIMP-5.3-7, PITP-15.11-2). One that is ending
+    /// is none any more: the new one of its name is written down after its end.
     pub(super) fn subscribe(
         &mut self,
         now: Now,
@@ -299,6 +328,11 @@ impl Hub {
         asked: Asked,
         out: &mut impl Outlet,
     ) {
+        if let Some(name) = &asked.name
+            && let Some(waiting) = self.granting.waiting(key, &watcher, name)
+        {
+            return waiting.push((origin, Next::Subscribe(asked)));
+        }
         let longest = limits::LEASE.as_millis() as i64;
         let millis = match asked.lease {
             Lease::Longest => Some(longest),
@@ -308,11 +342,12 @@ impl Hub {
         let token = asked.name.is_none().then(|| self.random_token());
         let Some(account) = self.accounts.get_mut(key) else { return };
         let presentity = account.address.clone();
-        let again = asked.name.as_ref().and_then(|name| account.named_watch(&watcher, name));
+        let again = asked.name.as_ref().is_some_and(|name| account.holds(now.date, &watcher, name));
         let refusal = if millis.is_some_and(|millis| millis <= 0) {
             Some(Refusal::Malformed)
         } else {
-            let room = again.is_some() || account.has_room_for(now.date, &watcher, asked.name.is_some());
+            let granting = self.granting.of(key);
+            let room = again || account.has_room_for(now.date, &watcher, asked.name.is_some(), granting);
             (!room).then_some(Refusal::QuotaExceeded)
         };
         if let Some(refusal) = refusal {
@@ -327,9 +362,10 @@ impl Hub {
         let token = asked.name.or(token).unwrap_or_default();
         let expires = millis.map(|millis| Date(now.date.0.saturating_add(millis)));
         let inbound = Inbound { watcher, token, expires, named };
-        if durable && again.is_none() {
+        if durable && !again {
             let id = account.id;
             account.unsettled += 1;
+            self.granting.begin(key, &inbound);
             let write = Write::AddInbound { account: id, inbound: inbound.clone() };
             self.write(write, Then::Subscribed { key, origin, inbound, millis });
         } else {
@@ -394,6 +430,10 @@ impl Hub {
         token: &str,
         out: &mut impl Outlet,
     ) {
+        if let Some(waiting) = self.granting.waiting(key, &watcher, token) {
+            // It crosses its own beginning, and ends it when that is done.
+            return waiting.push((origin, Next::Unsubscribe));
+        }
         let Some(account) = self.accounts.get_mut(key) else { return };
         let watch = account.watch_with(&watcher, token).and_then(|at| account.watches.get_mut(at));
         let lease = watch.and_then(|watch| {
@@ -540,7 +580,7 @@ impl Hub {
         let Some(watch) = account.watches.get(at) else { return };
         let watcher = watch.watcher.clone();
         let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
-        let durable = watch.leases.iter().filter(|l| l.durable);
+        let durable = watch.leases.iter().filter(|l| l.durable && !l.ending);
         let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
         if !leases.is_empty() {
             let write = Write::RemoveInbound { account: account.id, leases };
@@ -557,7 +597,7 @@ impl Hub {
         let Some(watch) = account.watches.get(at) else { return };
         let watcher = watch.watcher.clone();
         let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
-        let durable = watch.leases.iter().filter(|l| l.durable);
+        let durable = watch.leases.iter().filter(|l| l.durable && !l.ending);
         let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
         if !leases.is_empty() {
             let write = Write::RemoveInbound { account: account.id, leases };

@@ -187,17 +187,19 @@ impl Hub {
         let from = account.address.clone();
         let Some(watching) = account.watching_mut(holder, &presentity) else { return };
         watching.state = WatchingState::Asking { tries };
-        let origin = Origin::Hub(Errand::Watch { key, holder });
+        self.asks = self.asks.wrapping_add(1);
+        watching.ask = self.asks;
+        let origin = Origin::Hub(Errand::Watch { key, holder, ask: self.asks });
         let request = Request::Subscribe { lease, name };
         self.request(now, origin, Envelope { to: presentity, from, request, native, trail }, out);
     }
 
-    /// The server of somebody who is watched for a contact list or an endpoint has answered.
+    /// The server of somebody who is watched for a contact list or an endpoint has answered. `ask`: which request.
     pub(super) fn watching_answered(
         &mut self,
         now: Now,
         key: AccountKey,
-        holder: Holder,
+        (holder, ask): (Holder, u32),
         presentity: &Address,
         reply: Reply<'_>,
         out: &mut impl Outlet,
@@ -206,11 +208,13 @@ impl Hub {
         let watcher = account.address.clone();
         let watching = account.watching_mut(holder, presentity);
         let Some((watching, tries)) = watching.and_then(|watching| match watching.state {
-            WatchingState::Asking { tries } => Some((watching, tries)),
+            WatchingState::Asking { tries } if watching.ask == ask => Some((watching, tries)),
             _ => None,
         }) else {
-            // He is not wanted any more, or was asked for twice and the other answer came first.
-            if let Answer::Granted { token, .. } = &reply.answer {
+            // He is not wanted any more, or has been asked for anew since.
+            if let Answer::Granted { millis, token, .. } = &reply.answer
+                && !account.has_given_up(holder, presentity, *millis, token)
+            {
                 self.end_foreign(now, watcher, presentity.clone(), token.to_string(), out);
             }
             return;
@@ -222,6 +226,7 @@ impl Hub {
                 watching.state = WatchingState::Live { renew: lease.map(|lease| now.tick + lease * 4 / 5) };
                 let had_lease = watching.expires.is_some();
                 watching.expires = lease.map(|lease| now.date + lease);
+                watching.granted = true;
                 let old = std::mem::replace(&mut watching.token, token.to_string());
                 let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
                 if !waiting.is_empty() {
@@ -240,7 +245,7 @@ impl Hub {
                 watching.state = WatchingState::Again { at, tries: tries.saturating_add(1) };
             }
             // What was granted before and asked for again is still granted, as far as we know.
-            Answer::Refused { refusal, .. } if is_passing(*refusal) && watching.seen.is_some() => {
+            Answer::Refused { refusal, .. } if is_passing(*refusal) && watching.granted => {
                 let renew = watching.expires.map(|_| now.tick + RETRY);
                 watching.state = WatchingState::Live { renew };
             }
@@ -254,12 +259,6 @@ impl Hub {
         }
         for (handle, tag) in waiting {
             out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
-        }
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let overtaken = account.watching_mut(holder, presentity).filter(|watching| watching.overtaken);
-        if overtaken.is_some() {
-            self.say_ended(now, key, holder, presentity, out);
-            self.give_up(now, key, holder, presentity, out);
         }
         self.schedule(now, key);
     }
@@ -414,6 +413,7 @@ impl Hub {
         // Where somebody waits to hear whether it was granted anew, that answer is still to come.
         let over = |w: &Watching| is_it(w) && matches!(w.holder, Holder::Endpoint(_)) && w.waiting.is_empty();
         account.watching.retain(|w| !over(w));
+        account.watching.iter_mut().filter(|w| is_it(w)).for_each(|w| w.granted = false);
         if let Some(watching) = account.watching.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
             watching.token.clear();
             watching.state = WatchingState::Again { at: now.tick + RETRY, tries: 1 };
@@ -450,6 +450,13 @@ impl Account {
         Some(self.watching.swap_remove(at))
     }
 
+    /// Is what was granted too late over already, or held all the same? An endpoint's subscription is ended under
+    /// its name when it is given up; asked for anew it has the same one. Of a token nobody here knew before.
+    fn has_given_up(&self, holder: Holder, presentity: &Address, millis: Option<i64>, token: &str) -> bool {
+        let named = matches!(holder, Holder::Endpoint(_)) && millis.is_none();
+        named || self.watching.iter().any(|w| w.presentity == *presentity && w.token == token)
+    }
+
     /// What news by this name is about. A lease that was given up a moment ago may still lend its name to what is
     /// told for the others.
     pub fn subscription<'n>(&self, presentity: &Address, name: &'n str) -> Which<'n> {
@@ -467,7 +474,9 @@ impl Account {
                     WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.date),
                     // The other side may tell the first change before its grant has arrived.
                     WatchingState::Asking { .. } => true,
-                    WatchingState::Again { .. } | WatchingState::Refused => false,
+                    // What could not be renewed lasts as long as it was granted for.
+                    WatchingState::Again { .. } => w.granted && w.lasts(now.date),
+                    WatchingState::Refused => false,
                 }
         })
     }

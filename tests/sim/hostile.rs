@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use hearth::limits;
 use hearth::sim::client::{Answer, ClientId};
 use hearth::sim::clients::{PATIENCE, client_address};
+use hearth::sim::play::play;
 use hearth::sim::reader::HEADER;
+use hearth::sim::script::parse;
 use hearth::sim::world::{HostId, NOTIFICATION, ROUTING, World};
 
 use crate::seeds;
@@ -416,6 +419,34 @@ fn a_loop_through_three_servers_ends() {
             let heard = world.expect(ana, Duration::from_secs(5), |o| o.action() == "send").unwrap();
             visited = heard.get("Visited").unwrap().to_owned();
             assert!(visited.ends_with(" a.test"), "{visited}");
+        }
+    }
+}
+
+/// Subscriptions that are being written down count for the limits like those that are.
+// OC-41, COMMON-12-13
+#[test]
+fn subscriptions_that_come_at_once_count() {
+    let mut text = String::from(
+        "== subscriptions by the dozen\nhome a.test dns=imtp\nuser ana@a.test watchers=allow\n\
+         server c.test at 127.0.9.1 by=imtp\nana/pr logs in\n\
+         ana/pr> insert-mapping Presentity=presence:ana@a.test Mapping=1 Wpattern=* body=\"\"\nana/pr< ok\n\
+         c/pr speaks for c.test at a.test\nc/pr raw \"",
+    );
+    for n in 0..=limits::SUBSCRIPTIONS_NAMED {
+        let name = format!("K{n}/presence:carl@c.test");
+        text += &format!(
+            ">s{n} subscribe\\r\\nSubscription: {name}\\r\\nPresentity: presence:ana@a.test\\r\\n\\r\\n"
+        );
+    }
+    text += "\"\n";
+    for n in 0..limits::SUBSCRIPTIONS_NAMED {
+        text += &format!("c/pr< ok response=s{n}\n");
+    }
+    text += &format!("c/pr< error response=s{} Error-Type=quota\n", limits::SUBSCRIPTIONS_NAMED);
+    for script in parse(&text).unwrap() {
+        for seed in seeds(3) {
+            play(&script, seed).unwrap_or_else(|why| panic!("{why}"));
         }
     }
 }
