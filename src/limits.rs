@@ -109,6 +109,9 @@ pub const DESCRIPTION: usize = 200;
 
 /// An endpoint's time to answer a message (design 5).
 pub const ANSWER: Duration = Duration::from_secs(25);
+/// After the first `ok` to a message, the time of another endpoint to say more than that (IMTP-16.2-16): an
+/// endpoint that keeps silent shall not keep the sender waiting (design 5).
+pub const GRACE: Duration = Duration::from_secs(2);
 /// A remote home server's time: its own endpoint's, and the way there and back.
 pub const ANSWER_REMOTE: Duration = Duration::from_secs(30);
 /// Unanswered requests in a row after which an endpoint is taken for dead (OC-59).

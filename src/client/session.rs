@@ -393,7 +393,7 @@ impl Talk {
 fn outcome(expected: Expected, reply: Reply<'_>) -> Result<Answer, Error> {
     match (expected, reply) {
         (_, Reply::Error { message }) => Err(Error::Refused(message.to_owned())),
-        (Expected::Okay, Reply::Okay { message }) => Ok(Answer::Okay(message.to_owned())),
+        (Expected::Okay, Reply::Okay { message, .. }) => Ok(Answer::Okay(message.to_owned())),
         (Expected::Presence, Reply::Describe { presence, .. }) => Ok(Answer::Presence(presence.into())),
         (Expected::Subscription, Reply::Describe { presence, subscription: Some(granted) }) => {
             Ok(Answer::Subscribed {

@@ -61,6 +61,8 @@ pub(super) struct Account {
     pub waiting: u32,
     /// Of those, the ones on their way to an endpoint now.
     pub delivering: u32,
+    /// The oldest of those that wait, which no endpoint here wants.
+    pub unwanted: u32,
     /// An endpoint or an item has come since those were sent.
     pub more: bool,
     /// Presence may have changed since the watchers were last looked at.
@@ -107,6 +109,7 @@ impl Account {
             watching: record.watching.into_iter().map(Watching::kept).collect(),
             waiting: record.waiting,
             delivering: 0,
+            unwanted: 0,
             more: false,
             dirty: false,
             unsettled: 0,

@@ -4,8 +4,8 @@
 //! 2. Here the recipient's access control list is asked first. Nobody is told more than that the
 //!    recipient is not available, and a stranger is told it after the same time whatever the reason.
 //! 3. A message goes at once to every live endpoint of the recipient that wants it from this sender; news
-//!    of somebody's presence to those that asked for it. The first `ok` decides, unless the sender can
-//!    hear more than that and another endpoint may yet say it; only if all refuse or fail is it refused.
+//!    of somebody's presence to those that asked for it. The first `ok` decides; if the sender can hear
+//!    more than that, another endpoint has a moment to say it. Only if all refuse or fail is it refused.
 //! 4. Without an endpoint a message is refused at once, unless its recipient has opted in to have
 //!    messages kept: then it is kept, and answered when it is on the disk.
 //! 5. Everything else (fetching, subscribing, …) the home server answers by itself.
@@ -120,6 +120,11 @@ impl Hub {
         match &envelope.request {
             Request::Message(_) if self.listens_to(account, &envelope.from) => {
                 self.fan_out(now, origin, key, To::Listeners, envelope, out);
+            }
+            // He is there, and does not want it of this sender (IMTP-16.1-5).
+            Request::Message(_) if account.listeners != 0 => {
+                let answer = Answer::refused(Refusal::NoListeners);
+                self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
             }
             Request::Message(_) => self.message_for_absent(now, origin, key, envelope, out),
             Request::Change(_) | Request::End(_) => self.news_here(now, origin, kind, key, envelope, out),
@@ -239,6 +244,7 @@ impl Hub {
             let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) else { continue };
             let takes = match &to {
                 To::Listeners => endpoint.listens_to(&envelope.from),
+                To::AnyListener => endpoint.listens(),
                 To::Watchers(Holders { whole, single }) => {
                     (*whole && endpoint.seat() == Seat::Whole) || single.contains(id)
                 }
@@ -415,9 +421,13 @@ impl Hub {
             let worth = worth(&reply.answer).max(so_far);
             let decided = worth == BEST || (worth >= OK && talkative == 0);
             if left != 0 && !decided {
+                let first_ok = worth >= OK && so_far < OK;
                 transaction.waiting = Waiting::Endpoints { key, places: left, talkative };
                 if better {
                     transaction.best = Some(Box::new(reply.into_owned()));
+                }
+                if first_ok {
+                    self.timers.arm(now.tick + limits::GRACE, Due::Decided(tx));
                 }
                 return;
             }
@@ -429,6 +439,16 @@ impl Hub {
             let name = transaction.name.as_deref();
             reply.answer = fitting(transaction.kind, &transaction.to, name, reply.answer);
             self.finish(now, transaction, reply, out);
+        }
+    }
+
+    /// Somebody has said `ok` a while ago, and whoever might have said more has not: that was it.
+    pub(super) fn decided(&mut self, now: Now, tx: TxId, out: &mut impl Outlet) {
+        let Some(best) = self.transactions.get_mut(tx).and_then(|transaction| transaction.best.take()) else {
+            return;
+        };
+        if let Some(transaction) = self.transactions.close(tx) {
+            self.finish(now, transaction, *best, out);
         }
     }
 
@@ -494,7 +514,7 @@ impl Hub {
                 }
                 // What the recipient says himself is his to say (OC-58).
                 if let Answer::Refused { refusal, words: None } = answer
-                    && !ours
+                    && from.domain() != to.domain()
                     && reply.by == By::Here
                     && refusal.is_about_the_recipient()
                 {
@@ -518,6 +538,8 @@ impl Hub {
 pub(super) enum To {
     /// Those that take messages from its sender.
     Listeners,
+    /// Those that take messages from anybody: what the server itself has to say.
+    AnyListener,
     /// Those that asked for news of the presentity.
     Watchers(Holders),
 }

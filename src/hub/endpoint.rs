@@ -134,7 +134,7 @@ impl Hub {
             }
             self.collect_owed(key);
         }
-        self.deliver_items(key, out);
+        self.deliver_all_items(key, out);
     }
 
     /// An endpoint has gone. What it has not answered has failed (OC-72).

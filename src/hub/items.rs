@@ -156,6 +156,14 @@ impl Hub {
         }
     }
 
+    /// An endpoint has come, or wants other messages than before: all that waits is tried.
+    pub(super) fn deliver_all_items(&mut self, key: AccountKey, out: &mut impl Outlet) {
+        if let Some(account) = self.accounts.get_mut(key) {
+            account.unwanted = 0;
+        }
+        self.deliver_items(key, out);
+    }
+
     /// Fetches what waits for a user who is online, unless some of it is on its way already.
     pub(super) fn deliver_items(&mut self, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
@@ -168,7 +176,8 @@ impl Hub {
         }
         // Stands for the read itself until it is answered.
         account.delivering = 1;
-        out.read(Read::Items { account: account.id, limit: AT_ONCE }, Purpose::Items(key));
+        let skip = account.unwanted;
+        out.read(Read::Items { account: account.id, limit: AT_ONCE, skip }, Purpose::Items(key));
     }
 
     /// What waits has been read.
@@ -183,7 +192,7 @@ impl Hub {
         account.delivering = 0;
         let Some(items) = items else { return };
         if items.is_empty() {
-            account.waiting = 0;
+            account.waiting = account.unwanted;
             return;
         }
         account.delivering = items.len() as u32;
@@ -230,7 +239,8 @@ impl Hub {
         };
         let from = envelope.from.clone();
         if self.listens(key) {
-            self.fan_out(now, origin, key, To::Listeners, envelope, out);
+            let to = if from.local() == NOTIFIER { To::AnyListener } else { To::Listeners };
+            self.fan_out(now, origin, key, to, envelope, out);
         } else {
             self.item_answered(now, key, item.id, &from, &Answer::refused(Refusal::NoListeners), out);
         }
@@ -264,10 +274,21 @@ impl Hub {
                     self.keep_failure(now, from.clone(), to, now.date, *refusal, out);
                 }
             }
-            Answer::Refused { words: None, .. } => {
+            Answer::Refused { words: None, refusal } => {
                 account.delivering = account.delivering.saturating_sub(1);
+                // What nobody here wants now stays, and does not stand in the way of the rest.
+                let unwanted = *refusal == Refusal::NoListeners;
+                account.unwanted += u32::from(unwanted);
+                if account.delivering != 0 {
+                    return;
+                }
                 // Not again to an endpoint that keeps silent; but to one that has come meanwhile.
-                if account.delivering == 0 && std::mem::take(&mut account.more) && self.listens(key) {
+                let newcomer = std::mem::take(&mut account.more);
+                if newcomer {
+                    account.unwanted = 0;
+                }
+                let rest = unwanted && account.waiting > account.unwanted;
+                if (newcomer || rest) && self.listens(key) {
                     self.deliver_items(key, out);
                 }
             }

@@ -145,11 +145,12 @@ impl List {
 
     /// Octets of all documents.
     fn octets(&self) -> usize {
-        self.entries.iter().filter_map(|e| e.shown.as_ref()).map(|s| s.document.octets.len()).sum()
+        self.entries.iter().map(octets_of).sum()
     }
 
     /// May it be done?
     fn check(&self, at: u32, edit: &Edit) -> Result<(), Refusal> {
+        let mut replaced = 0;
         let grows = match edit {
             Edit::Insert { shown, .. } => {
                 if at == 0 || at as usize > self.entries.len() + 1 {
@@ -161,7 +162,7 @@ impl List {
                 shown.as_ref()
             }
             Edit::Show(shown) => {
-                self.entry(at)?;
+                replaced = octets_of(self.entry(at)?);
                 shown.as_ref()
             }
             Edit::Delete | Edit::Classify(_) => {
@@ -170,7 +171,7 @@ impl List {
             }
         };
         let more = grows.map_or(0, |shown| shown.document.octets.len());
-        let fits = more == 0 || self.octets() + more <= limits::PRESENCE_OCTETS;
+        let fits = more == 0 || self.octets() - replaced + more <= limits::PRESENCE_OCTETS;
         if fits { Ok(()) } else { Err(Refusal::QuotaExceeded) }
     }
 
@@ -203,6 +204,10 @@ impl List {
             }
         }
     }
+}
+
+fn octets_of(entry: &Entry) -> usize {
+    entry.shown.as_ref().map_or(0, |shown| shown.document.octets.len())
 }
 
 impl Edit {

@@ -227,6 +227,8 @@ enum Due {
     Endpoint(EndpointId),
     Remote(Arc<str>, Traffic),
     Account(AccountKey),
+    /// The first `ok` to a message is the last word now.
+    Decided(TxId),
     Refusals,
     Return,
     Reports,
@@ -621,6 +623,7 @@ impl Hub {
                 Due::Endpoint(id) => self.endpoint_due(now, id, out),
                 Due::Remote(domain, traffic) => self.remote_due(now, &domain, traffic, out),
                 Due::Account(key) => self.account_due(now, key, out),
+                Due::Decided(tx) => self.decided(now, tx, out),
                 Due::Refusals => self.refuse_due(now, out),
                 Due::Return => self.look_after_missing(now, out),
                 Due::Reports => {

@@ -445,7 +445,7 @@ impl Refusal {
                 "the recipient is not available"
             }
             Refusal::NotOurs => "the address is not served here",
-            Refusal::QuotaExceeded => "there were too many requests",
+            Refusal::QuotaExceeded => "there was too much of it",
             Refusal::TooLarge => "it was too large",
             Refusal::NotSubscribed => "there is no such subscription",
             Refusal::Loop => "it went round in a circle",

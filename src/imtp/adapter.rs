@@ -339,7 +339,7 @@ pub struct Asker<'a> {
     pub method: Method,
     /// By which of the two.
     pub protocol: Protocol,
-    /// Is it the server of another domain?
+    /// Is he of another domain than the one who was asked?
     pub stranger: bool,
 }
 
@@ -370,7 +370,10 @@ pub fn answer(out: &mut Vec<u8>, asker: &Asker<'_>, of: &Address, reply: &Reply<
                 let strength = relayed.astrength.unwrap_or(Astrength::Strong);
                 return write::relay_error(out, id, method, extras, origin.as_deref(), strength);
             }
-            let words = words.as_deref().or(Some(refusal.in_words()));
+            // A stranger hears the same of everybody whom he can't have (TOC-64, TOC-78).
+            let hidden = asker.stranger && refusal.is_about_the_recipient();
+            let ours = if hidden { Refusal::TargetRefuses.in_words() } else { refusal.in_words() };
+            let words = words.as_deref().or(Some(ours));
             let failure = Failure {
                 reason: Reason::Known(error_type(*refusal, method, asker.stranger)),
                 description: words,

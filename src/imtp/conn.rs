@@ -17,9 +17,9 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use super::adapter;
-use super::command::{Command, Fault, Response};
+use super::command::{Command, Failure, Fault, Response};
 use super::entrance;
-use super::error_type::ErrorType;
+use super::error_type::{ErrorType, Reason};
 use super::framer::{Bounds, Step};
 use super::link;
 use super::message::{Kind, Message, Scratch};
@@ -100,7 +100,7 @@ fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratc
                     return None;
                 }
                 Kind::Command => on_command(core, now, id, &message),
-                Kind::Ok | Kind::Error => on_response(core, now, id, &message),
+                Kind::Ok | Kind::Error => on_response(core, now, id, &message, false),
             }
             Some(taken)
         }
@@ -108,7 +108,7 @@ fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratc
             conn.heard = now.tick;
             match message.start().kind {
                 Kind::Command => on_oversized(core, now, id, &message),
-                Kind::Ok | Kind::Error => on_response(core, now, id, &message),
+                Kind::Ok | Kind::Error => on_response(core, now, id, &message, true),
             }
             Some(taken)
         }
@@ -120,12 +120,17 @@ fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratc
     }
 }
 
-/// Are there too many commands of the peer's that wait for their answers? One that needs nobody's answer but
-/// ours is read when the others have theirs. A message may wait for this very client's own answer to another,
-/// so it is refused instead (COMMON-7-5, TOC-34).
+/// Has a command to stay unread until others have their answers? Only such as need nobody's answer but ours, so
+/// that reading goes on in a moment (COMMON-7-5): whatever else is too much is refused.
 fn has_to_wait(conn: &Conn, method: &str) -> bool {
-    let at_home = matches!(conn.role, Role::Client(_)) && method != Method::Send.as_str();
-    at_home && usize::from(conn.waiting) >= limits::REQUESTS_IN_FLIGHT
+    let Some(session) = conn.wire.session_ref() else { return false };
+    let Some(method) = Method::of(method) else { return false };
+    if method.edits() {
+        session.asked.len() >= limits::REQUESTS_IN_FLIGHT && session.asked.iter().all(|(_, m)| m.edits())
+    } else {
+        // What is read of the list is read as the edits before it have left it.
+        method.reads_list() && session.asked.iter().any(|(_, m)| m.edits())
+    }
 }
 
 /// How many octets there are beside NOPs, which are tolerated everywhere (TOC-22).
@@ -205,7 +210,7 @@ pub(super) fn refuse(core: &mut Core, id: ConnId, name: &str, method: &str, erro
 }
 
 /// A response: to something handed to a client or asked of a peer.
-fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
+fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>, oversized: bool) {
     let start = message.start();
     let Some(number) = start.number() else { return stray(core, now, id) };
     let Some(conn) = core.io.conns.get_mut(id) else { return };
@@ -213,7 +218,7 @@ fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
         Role::Client(endpoint) => Leg::Endpoint(*endpoint),
         Role::Link(domain) if conn_is_greeted(&conn.wire) => {
             let (domain, tx) = (Arc::clone(domain), TxId(number));
-            return on_answer(core, now, id, tx, (Leg::Remote(&domain), By::Server), message);
+            return on_answer(core, now, id, tx, (Leg::Remote(&domain), By::Server), (message, oversized));
         }
         Role::Link(_) => return link::answered(core, now, id, message),
         _ => return stray(core, now, id),
@@ -221,7 +226,7 @@ fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>) {
     if number < NOTICES {
         return on_notice_answered(core, now, id, number, start.method);
     }
-    on_answer(core, now, id, TxId(number), (leg, By::Endpoint), message);
+    on_answer(core, now, id, TxId(number), (leg, By::Endpoint), (message, oversized));
 }
 
 fn conn_is_greeted(wire: &Wire) -> bool {
@@ -235,7 +240,7 @@ fn on_answer(
     id: ConnId,
     tx: TxId,
     (leg, by): (Leg<'_>, By),
-    message: &Message<'_>,
+    (message, oversized): (&Message<'_>, bool),
 ) {
     let start = message.start();
     let Some((kind, of)) = core.hub.asked(tx) else { return stray(core, now, id) };
@@ -245,7 +250,14 @@ fn on_answer(
     let Some(method) = adapter::method_of(kind).filter(|method| method.as_str() == start.method) else {
         return cut(core, now, id);
     };
-    let response = Response::parse(message, method, session.protocol);
+    // What can't be an answer to this method, or is too large to pass on, is none (TOC-48).
+    let response = Response::parse(message, method, session.protocol).and_then(|response| match response {
+        _ if oversized => Err(Fault::Response),
+        Response::Error(Failure { reason: Reason::Known(known), .. }) if !method.may_fail_with(known) => {
+            Err(Fault::Response)
+        }
+        response => Ok(response),
+    });
     let mut octets = std::mem::take(&mut core.native);
     let native = adapter::native_answer(&mut octets, message, &response);
     let answer = adapter::answer_of(response, kind, of);

@@ -86,6 +86,16 @@ impl Method {
         }
     }
 
+    /// Does it change a presentity's list?
+    pub fn edits(self) -> bool {
+        matches!(self, Method::Change | Method::DeleteMapping | Method::InsertMapping | Method::SetClass)
+    }
+
+    /// Does it read the list?
+    pub fn reads_list(self) -> bool {
+        matches!(self, Method::FetchForUpdate | Method::GetClass)
+    }
+
     /// Is it sent by this side? `auth` only by who opened the connection, which the connection knows.
     pub fn is_sent_by(self, side: Side) -> bool {
         match self {

@@ -352,7 +352,9 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     };
     let mut octets = std::mem::take(&mut core.native);
     octets.clear();
-    write::send_head(&mut octets, &send);
+    // What a sender of ours is called elsewhere is up to us, not to his spelling: others tell him by it.
+    let sender = if foreign { send.sender } else { Url::from(&from) };
+    write::send_head(&mut octets, &Send { sender, ..send.clone() });
     let before = octets.len();
     asking.message.copy_extras(&mut octets);
     let plain = octets.len() == before;

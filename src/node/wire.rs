@@ -107,12 +107,11 @@ impl Io {
     /// Writes an answer in the words of whoever waits for it; false if he is gone.
     fn write_answer(&mut self, id: ConnId, tag: &str, kind: Kind, of: &Address, reply: &Reply<'_>) -> bool {
         let Some(conn) = self.conns.get_mut(id) else { return false };
-        // It may be ending by now, but it was either a user's or a server's.
-        let stranger = matches!(conn.role, Role::Server(_) | Role::Link(_));
         let Some(session) = conn.session() else {
             return self.write(id, |out| adapter::answer(out, tag, kind, &reply.answer));
         };
         let Some(method) = session.answered(tag) else { return false };
+        let stranger = session.user.as_ref().is_none_or(|user| user.domain() != of.domain());
         let asker = imtp::adapter::Asker { id: tag, method, protocol: session.protocol, stranger };
         self.write(id, |out| imtp::adapter::answer(out, &asker, of, reply))
     }

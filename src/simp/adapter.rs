@@ -14,7 +14,7 @@ use crate::hub::op::{
     self, Answer, Envelope, Family, Lease, Message, News, Note, Notice, Presence, Refusal, Report, Request,
     Thanks, TxId,
 };
-use crate::hub::{Hub, KEPT, Kind};
+use crate::hub::{Hub, Kind};
 use crate::limits;
 use crate::store::record::Entries;
 
@@ -82,7 +82,10 @@ fn cut(words: &str) -> &str {
 /// Writes the reply to a request that came by SIMP.
 pub fn answer(out: &mut Vec<u8>, id: &str, kind: Kind, answer: &Answer<'_>) {
     match answer {
-        Answer::Ok(thanks) => write::okay(out, id, &words(thanks)),
+        Answer::Ok(thanks) => match thanks.unreliable.as_deref().filter(|who| xml::is_text(who)) {
+            Some(who) => write::okay_unreliable(out, id, &words(thanks), who),
+            None => write::okay(out, id, &words(thanks)),
+        },
         Answer::Described(report) => describe(out, id, report, None),
         Answer::Granted { report, millis, token } => {
             // A client of ours is always given a lease; a server that asked for none has given a name.
@@ -252,7 +255,7 @@ fn thanks(message: &str) -> Thanks<'_> {
 /// What a client says to what it was handed (SIMP-5.1-6, SIMP-6.1-5).
 pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
     match reply {
-        Reply::Okay { message } => Answer::Ok(thanks(message)),
+        Reply::Okay { message, .. } => Answer::Ok(thanks(message)),
         Reply::Error { message } => refused_by_client(message),
         Reply::Describe { .. } | Reply::Challenge { .. } | Reply::Own(_) => {
             Answer::refused(Refusal::Malformed)
@@ -262,12 +265,13 @@ pub fn client_reply(reply: Reply<'_>) -> Answer<'_> {
 
 /// What another home server, of this domain, says to what it was asked. A message that it keeps for its user has
 /// not arrived yet (IMTP-16.2-11).
-pub fn server_reply<'a>(reply: Reply<'a>, domain: &str, hub: &Hub) -> Answer<'a> {
+pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
     match reply {
-        Reply::Okay { message } if message == KEPT => {
-            Answer::Ok(Thanks { unreliable: Some(domain.to_owned().into()), ..Thanks::words(KEPT) })
+        Reply::Okay { message, unreliable } => {
+            let said = if message == UNCERTAIN { Thanks::default() } else { thanks(message) };
+            let who = unreliable.filter(|who| who.len() <= limits::IDENTIFIER);
+            Answer::Ok(Thanks { unreliable: who.map(Cow::Borrowed), ..said })
         }
-        Reply::Okay { message } => Answer::Ok(thanks(message)),
         Reply::Error { message } => {
             Answer::Refused { refusal: refusal(message), words: Some(cut(message).into()) }
         }

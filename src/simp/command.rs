@@ -232,6 +232,8 @@ pub enum Reply<'a> {
     Okay {
         /// For people.
         message: &'a str,
+        /// Our own: who it was that could not see it arrive, if anybody.
+        unreliable: Option<&'a str>,
     },
     /// `error`
     Error {
@@ -389,7 +391,7 @@ impl<'a> Request<'a> {
 impl<'a> Reply<'a> {
     fn parse(o: Object<'a>) -> Result<Reply<'a>, Fault> {
         Ok(match o.action()? {
-            "okay" => Reply::Okay { message: o.string(Key::Message)? },
+            "okay" => Reply::Okay { message: o.string(Key::Message)?, unreliable: o.get(Key::Unreliable) },
             "error" => Reply::Error { message: o.string(Key::Message)? },
             "describe" => Reply::Describe { presence: o.presence()?, subscription: o.granted()? },
             "challenge" => Reply::Challenge {

@@ -184,7 +184,7 @@ fn on_reply(core: &mut Core, now: Now, id: ConnId, name: &str, reply: Option<Rep
         Role::Link(domain) => {
             let domain = Arc::clone(domain);
             let answer = match reply {
-                Some(reply) => adapter::server_reply(reply, &domain, &core.hub),
+                Some(reply) => adapter::server_reply(reply, &core.hub),
                 None => Answer::refused(Refusal::Communications),
             };
             let reply = HubReply { answer, by: By::Server, strength, native: None };

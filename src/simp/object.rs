@@ -28,7 +28,7 @@ macro_rules! keys {
 
         impl Key {
             /// All of them, in the order of their declaration.
-            pub const ALL: [Key; 25] = [$(Key::$key),*];
+            pub const ALL: [Key; 26] = [$(Key::$key),*];
 
             /// As it is written on the wire.
             pub const fn as_str(self) -> &'static str {
@@ -69,6 +69,7 @@ keys! {
     Port "port"
     Authorization "authorization"
     Version "version"
+    Unreliable "unreliable"
 }
 
 impl Key {
@@ -98,6 +99,7 @@ impl Key {
             [b'a', _, _, _, _, _, _, _, _] => Key::Algorithm,
             [b's', _, _, _, _, _, _, _, _, _] => Key::Subscriber,
             [b'a', _, _, _, _, _, _, _, _, _] => Key::Algorithms,
+            [b'u', _, _, _, _, _, _, _, _, _] => Key::Unreliable,
             [b'm', b'i', _, _, _, _, _, _, _, _, _] => Key::MinVersion,
             [b'm', _, _, _, _, _, _, _, _, _, _] => Key::MaxVersion,
             [b'a', _, _, _, _, _, _, _, _, _, _, _, _] => Key::Authorization,

@@ -106,6 +106,11 @@ pub fn okay(out: &mut Vec<u8>, id: &str, message: &str) {
     Line::reply(out, "okay", id).text(Key::Message, message).end();
 }
 
+/// `okay` of somebody who could not see it arrive: `who` that was, is an entry of our own.
+pub fn okay_unreliable(out: &mut Vec<u8>, id: &str, message: &str, who: &str) {
+    Line::reply(out, "okay", id).text(Key::Message, message).text(Key::Unreliable, who).end();
+}
+
 /// `error` (3.3).
 pub fn error(out: &mut Vec<u8>, id: &str, message: &str) {
     Line::reply(out, "error", id).text(Key::Message, message).end();

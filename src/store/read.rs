@@ -26,7 +26,7 @@ pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, 
         Read::Credentials(address) => {
             Reading::Credentials(credentials(conn, key, address.as_str())?.map(Box::new))
         }
-        Read::Items { account, limit } => Reading::Items(items(conn, *account, *limit)?),
+        Read::Items { account, limit, skip } => Reading::Items(items(conn, *account, *limit, *skip)?),
         Read::PeerRules => Reading::PeerRules(peer_rules(conn)?),
         Read::ToldOnline => {
             let _snapshot = Snapshot::take(conn)?;
@@ -201,14 +201,14 @@ fn device_key_at(row: &Row<'_>, key: &KeyFile, address: &str) -> Result<Option<D
     Ok(opened.map(|secret| DeviceKey { label, secret, made }))
 }
 
-fn items(conn: &Connection, account: AccountId, limit: u32) -> Result<Vec<Item>, Trouble> {
+fn items(conn: &Connection, account: AccountId, limit: u32, skip: u32) -> Result<Vec<Item>, Trouble> {
     all(
         conn,
         "SELECT i.id, i.date, i.kind, f.recipient, f.sent, f.reason,
                 m.sender, m.reply_to, m.content_type, m.body, m.family, m.native
          FROM item i LEFT JOIN failure f ON f.item = i.seq LEFT JOIN message m ON m.item = i.seq
-         WHERE i.account = ?1 ORDER BY i.seq LIMIT ?2",
-        params![account.0, limit],
+         WHERE i.account = ?1 ORDER BY i.seq LIMIT ?2 OFFSET ?3",
+        params![account.0, limit, skip],
         |row| {
             let kind = match row.get_ref(2)?.as_str().unwrap_or_default() {
                 "failure" => ItemKind::Failure {

@@ -270,6 +270,8 @@ pub enum Read {
         account: AccountId,
         /// How many at once.
         limit: u32,
+        /// Without so many of the oldest.
+        skip: u32,
     },
     /// All rules about peers; read once at the start.
     PeerRules,

@@ -119,7 +119,7 @@ fn requests_and_replies() {
     let ("3", Reply::Own(acl)) = reply(4) else { panic!("{:?}", reply(4)) };
     assert_eq!(acl.find("everybody"), Some("send change end"));
     assert_eq!((acl.find("action"), acl.find("response"), acl.iter().count()), (None, None, 1));
-    assert_eq!(reply(5), ("2", Reply::Okay { message: "delivered" }));
+    assert_eq!(reply(5), ("2", Reply::Okay { message: "delivered", unreliable: None }));
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn every_request_is_read_as_written() {
 #[test]
 fn every_reply_is_read_as_written() {
     // SIMP-3.6-2, SIMP-5.1-6, SIMP-5.2-3, SIMP-5.2-5, SIMP-5.3-5, SIMP-5.3-6, SIMP-5.3-7, SIMP-7.1-2
-    reply(Reply::Okay { message: "okay" }, |out| write::okay(out, "a&b", "okay"));
+    reply(Reply::Okay { message: "okay", unreliable: None }, |out| write::okay(out, "a&b", "okay"));
     reply(Reply::Error { message: "" }, |out| write::error(out, "a&b", ""));
     for online in [None, Some(5)] {
         let presence = presence(online);

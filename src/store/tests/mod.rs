@@ -69,7 +69,7 @@ fn credentials(store: &Store, text: &str) -> Option<CredentialRecord> {
 }
 
 fn items(store: &Store, account: AccountId, limit: u32) -> Vec<Item> {
-    match store.read(&Read::Items { account, limit }) {
+    match store.read(&Read::Items { account, limit, skip: 0 }) {
         Reading::Items(items) => items,
         other => panic!("{other:?}"),
     }
