@@ -576,36 +576,30 @@ impl Hub {
 
     /// Forgets a watcher with all his leases, in memory and in the store, and says so to the owner.
     pub(super) fn forget_watch(&mut self, key: AccountKey, at: usize, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let Some(watch) = account.watches.get(at) else { return };
-        let watcher = watch.watcher.clone();
-        let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
-        let durable = watch.leases.iter().filter(|l| l.durable && !l.ending);
-        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
-        if !leases.is_empty() {
-            let write = Write::RemoveInbound { account: account.id, leases };
-            self.write(write, Then::Nothing);
-        }
-        for token in tokens {
+        for (watcher, token) in self.strike_out(key, at) {
             self.lease_gone(key, &watcher, &token, out);
         }
     }
 
     /// Ends a watch, in memory and in the store, and tells its watcher (SIMP-6.2-2, PITP-15.9-4).
     fn end_watch(&mut self, now: Now, key: AccountKey, at: usize, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let Some(watch) = account.watches.get(at) else { return };
-        let watcher = watch.watcher.clone();
-        let tokens: Vec<_> = watch.leases.iter().map(|lease| lease.token.clone()).collect();
-        let durable = watch.leases.iter().filter(|l| l.durable && !l.ending);
-        let leases: Vec<_> = durable.map(|l| (watcher.clone(), l.token.clone())).collect();
+        for (watcher, token) in self.strike_out(key, at) {
+            self.end_lease(now, key, &watcher, &token, out);
+        }
+    }
+
+    /// Takes the leases of a watch out of the store, and gives them all: each is still in memory.
+    fn strike_out(&mut self, key: AccountKey, at: usize) -> Vec<(Address, String)> {
+        let Some(account) = self.accounts.get(key) else { return Vec::new() };
+        let Some(watch) = account.watches.get(at) else { return Vec::new() };
+        let named = |lease: &Held| (watch.watcher.clone(), lease.token.clone());
+        let all: Vec<_> = watch.leases.iter().map(named).collect();
+        let leases: Vec<_> = watch.leases.iter().filter(|l| l.durable && !l.ending).map(named).collect();
         if !leases.is_empty() {
             let write = Write::RemoveInbound { account: account.id, leases };
             self.write(write, Then::Nothing);
         }
-        for token in tokens {
-            self.end_lease(now, key, &watcher, &token, out);
-        }
+        all
     }
 
     /// Ends every subscription that would not be granted any more (OC-37, PITP-15.8-5).

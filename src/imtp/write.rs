@@ -303,18 +303,8 @@ fn url(out: &mut Vec<u8>, header: Header, url: &Url<'_>) {
     }
 }
 
-fn digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut buffer = [0; 20];
-    let mut at = buffer.len();
-    for place in buffer.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        at -= 1;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(buffer.get(at..).unwrap_or_default());
+fn digits(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A value of free text. What came as the value of a header goes on as it is, folds included; in any other text, what a

@@ -280,21 +280,10 @@ fn entry(out: &mut Vec<u8>, key: &str, value: &str) {
     out.extend_from_slice(b"</entry>");
 }
 
-fn digits(out: &mut Vec<u8>, mut number: u64) {
-    let mut buffer = [0; 20];
-    let mut at = buffer.len();
-    for place in buffer.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        at -= 1;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(buffer.get(at..).unwrap_or_default());
+fn digits(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Character data. CR is written as a reference, since a raw one reads as LF; `>` because of `]]>`.
 /// How many octets a value has when it is written.
 pub fn escaped_len(value: &str) -> usize {
     let longer = |b| match b {
@@ -305,6 +294,7 @@ pub fn escaped_len(value: &str) -> usize {
     value.len() + value.bytes().map(longer).sum::<usize>()
 }
 
+/// Character data. CR is written as a reference, since a raw one reads as LF; `>` because of `]]>`.
 fn text(out: &mut Vec<u8>, value: &str) {
     escaped(out, value, |b| match b {
         b'&' => Some("&amp;"),
