@@ -253,7 +253,7 @@ pub(crate) fn credentials_read(
     match record {
         Ok(record) => {
             let user = exchange.address.as_ref().map(ToString::to_string).unwrap_or_default();
-            look_up(core, now, id, exchange, record.filter(|record| !record.locked), &user);
+            look_up(core, now, id, exchange, record, &user);
         }
         Err(()) => shorthanded(core, now, id, exchange),
     }
@@ -270,7 +270,10 @@ fn look_up(
 ) {
     match std::mem::replace(&mut exchange.stage, Stage::Proved) {
         Stage::Looking(first) => {
-            let keys = record.as_ref().and_then(|record| scram::Keys::of(&record.password));
+            let keys = record.as_ref().and_then(|record| {
+                let keys = scram::Keys::of(&record.password);
+                if record.locked { keys.map(scram::Keys::locked) } else { keys }
+            });
             let keys = keys.unwrap_or_else(|| scram::Keys::decoy(&core.key, user));
             exchange.against = record.map_or_else(Box::default, |r| r.password.scram_stored_key.into());
             let mut random = [0; scram::NONCE];
@@ -286,15 +289,15 @@ fn look_up(
         Stage::Password(Some(password)) => {
             exchange.stage = Stage::Password(None);
             exchange.proof = hub::PASSWORD.into();
-            let verifier =
-                record.map_or_else(|| decoy_verifier().to_owned(), |record| record.password.argon2);
+            let open = record.filter(|record| !record.locked);
+            let verifier = open.map_or_else(|| decoy_verifier().to_owned(), |record| record.password.argon2);
             exchange.against = verifier.as_str().into();
             keep(core, id, exchange);
             verify(core, id, verifier, password);
         }
         // The operator has changed something while the proof was on its way: is it still one?
         Stage::Proved
-            if record.is_some_and(|record| {
+            if record.filter(|record| !record.locked).is_some_and(|record| {
                 let known = record.password;
                 [known.scram_stored_key, known.argon2].iter().any(|known| **known == *exchange.against)
             }) =>

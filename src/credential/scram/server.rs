@@ -32,7 +32,12 @@ impl Keys {
         })
     }
 
-    /// Those of a user who does not exist, or may not log in: no password fits them, and nobody who
+    /// A user's who may not log in: they look as ever, and no password fits them.
+    pub fn locked(self) -> Keys {
+        Keys { stored: [0; 32], server: [0; 32], ..self }
+    }
+
+    /// Those of a user who does not exist: no password fits them, and nobody who
     /// does not know `secret` can tell them from real ones. They are the same whenever he is asked for, so
     /// give the name in the form in which accounts are compared.
     pub fn decoy(secret: &[u8; 32], account: &str) -> Keys {
