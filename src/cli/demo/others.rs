@@ -22,6 +22,7 @@ pub(super) fn play(world: &World) -> Done {
     watch(&mut bob, &mut alice)?;
     change(&mut bob, &mut alice)?;
     alice.leave()?;
+    say!();
     scene("Across the families: alice speaks SIMP, bob IMTP and PITP");
     let mut alice = Actor::enter(world.alice())?;
     deliver_across(&mut alice, &mut bob)?;
