@@ -266,14 +266,20 @@ impl Domains {
         self.0.first()
     }
 
-    /// The user of ours that a login means: by a name in the default domain, or by an address. None: nobody
-    /// who could exist here.
-    pub fn user(&self, name: &str) -> Option<Address> {
-        let address = match name.rfind('@') {
-            Some(_) => Address::parse(name, self),
-            None => Address::parse(&format!("{name}@{}", self.default_domain()?), self),
+    /// The address that the name of a login means: a name in the default domain, or an address, which may be
+    /// another domain's. None: nobody's.
+    pub fn named(&self, name: &str) -> Option<Address> {
+        let address = if name.contains('@') {
+            Address::parse(name, self)
+        } else {
+            Address::parse(&format!("{name}@{}", self.default_domain()?), self)
         };
-        address.ok().filter(|address| self.contains(address.domain()))
+        address.ok()
+    }
+
+    /// The same, if it is one of ours. None: nobody who could exist here.
+    pub fn user(&self, name: &str) -> Option<Address> {
+        self.named(name).filter(|address| self.contains(address.domain()))
     }
 
     /// All of them, the default one first.

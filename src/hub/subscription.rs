@@ -94,7 +94,7 @@ pub(super) struct Watching {
     /// Of the request that it is answered by: others belong to what was watched before.
     pub ask: u32,
     /// Those who wait to hear what becomes of it.
-    pub waiting: Vec<(super::op::Handle, compact_str::CompactString)>,
+    pub waiting: Vec<super::watching::Waiter>,
 }
 
 /// For whom somebody is watched.

@@ -172,23 +172,19 @@ impl Hub {
     /// can put it right. Only for those who are watched: nobody else is told anything.
     pub(super) fn note_told(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let all_told = |account: &Account| {
+        let is_behind = |account: &Account| {
             let mut durable = account.watches.iter().filter(|(_, w)| w.is_durable());
-            durable.all(|(_, w)| w.told == account.shown_to(&w.watcher, w.named))
+            durable.any(|(_, w)| w.told != account.shown_to(&w.watcher, w.named))
         };
-        if account.untold && account.unsettled == 0 && !account.is_editing() && all_told(account) {
+        if account.untold && account.unsettled == 0 && !account.is_editing() && !is_behind(account) {
             account.untold = false;
             let write = Write::SetUntold { account: account.id, untold: false };
             self.write(write, Then::Nothing);
         }
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let mut durable = account.watches.iter().filter(|(_, w)| w.is_durable());
         let since = match account.online() {
-            Some(_) => account.online().filter(|_| durable.next().is_some()),
-            None if durable.any(|(_, w)| w.told != account.shown_to(&w.watcher, w.named)) => {
-                account.told_online
-            }
-            None => None,
+            Some(since) => Some(since).filter(|_| account.is_watched_for_long()),
+            None => account.told_online.filter(|_| is_behind(account)),
         };
         if account.told_online != since {
             account.told_online = since;

@@ -43,6 +43,9 @@ impl Which<'_> {
     }
 }
 
+/// Who waits for an answer, and his name for what he has asked.
+pub(super) type Waiter = (Handle, CompactString);
+
 /// How a client has asked: in its family's own form, and over what way.
 type Way<'a> = (Option<Native<'a>>, Trail<'a>);
 
@@ -55,38 +58,36 @@ impl Hub {
     pub fn watch(
         &mut self,
         now: Now,
-        (handle, tag): (Handle, CompactString),
+        waiter: Waiter,
         id: EndpointId,
         presentity: Address,
         way: Way<'_>,
         out: &mut impl Outlet,
     ) {
-        let refused = |refusal, out: &mut dyn FnMut(Reply<'_>)| out(Reply::ours(Answer::refused(refusal)));
-        let mut answer = |reply: Reply<'_>| {
-            out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
-        };
         let Some(endpoint) = self.endpoints.get(id.0 as usize) else {
-            return refused(Refusal::NotFound, &mut answer);
+            return refuse(&waiter, &presentity, Refusal::NotFound, out);
         };
-        let Some(watcher) = endpoint.watcher() else { return refused(Refusal::Unsupported, &mut answer) };
+        let Some(watcher) = endpoint.watcher() else {
+            return refuse(&waiter, &presentity, Refusal::Unsupported, out);
+        };
         let (key, token, holder) = (endpoint.account, watcher.token.clone(), Holder::Endpoint(id));
         let Some(account) = self.accounts.get_mut(key) else {
-            return refused(Refusal::NotFound, &mut answer);
+            return refuse(&waiter, &presentity, Refusal::NotFound, out);
         };
         let room = account.watching.len() < limits::SUBSCRIPTIONS_PER_ACCOUNT;
         match account.watching_mut(holder, &presentity) {
             Some(watching) => {
-                watching.waiting.push((handle, tag));
+                watching.waiting.push(waiter);
                 if matches!(watching.state, WatchingState::Asking { .. }) {
                     return;
                 }
             }
             None if room => {
                 let mut watching = Watching::asking(presentity.clone(), holder, token);
-                watching.waiting.push((handle, tag));
+                watching.waiting.push(waiter);
                 account.watching.push(watching);
             }
-            None => return refused(Refusal::QuotaExceeded, &mut answer),
+            None => return refuse(&waiter, &presentity, Refusal::QuotaExceeded, out),
         }
         self.ask_by(now, key, holder, presentity, 0, way, out);
     }
@@ -95,7 +96,7 @@ impl Hub {
     pub fn unwatch(
         &mut self,
         now: Now,
-        (handle, tag): (Handle, CompactString),
+        (handle, tag): Waiter,
         id: EndpointId,
         presentity: Address,
         (native, trail): Way<'_>,
@@ -349,8 +350,7 @@ impl Hub {
             let watcher = account.address.clone();
             self.end_foreign(now, watcher, presentity.clone(), token, out);
             if let Origin::Peer { handle, tag } = origin {
-                let reply = Reply::ours(Answer::refused(Refusal::QuotaExceeded));
-                out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
+                refuse(&(handle, tag), &presentity, Refusal::QuotaExceeded, out);
             }
             return;
         }
@@ -429,11 +429,15 @@ fn is_passing(refusal: Refusal) -> bool {
 }
 
 /// Those who waited for a subscription that was ended before it was granted.
-fn overtaken(waiting: Vec<(Handle, CompactString)>, presentity: &Address, out: &mut impl Outlet) {
-    for (handle, tag) in waiting {
-        let reply = Reply::ours(Answer::refused(Refusal::Communications));
-        out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
+fn overtaken(waiting: Vec<Waiter>, presentity: &Address, out: &mut impl Outlet) {
+    for waiter in waiting {
+        refuse(&waiter, presentity, Refusal::Communications, out);
     }
+}
+
+/// There will be no subscription to this presentity, and we say so ourselves.
+fn refuse((handle, tag): &Waiter, presentity: &Address, refusal: Refusal, out: &mut impl Outlet) {
+    out.answer(*handle, tag, Kind::Subscribe, presentity, &Reply::ours(Answer::refused(refusal)));
 }
 
 impl Account {

@@ -220,7 +220,7 @@ fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>, ove
             let (domain, tx) = (Arc::clone(domain), TxId(number));
             return on_answer(core, now, id, tx, (Leg::Remote(&domain), By::Server), (message, oversized));
         }
-        Role::Link(_) => return link::answered(core, now, id, message),
+        Role::Link(_) => return link::answered(core, id, message),
         _ => return stray(core, now, id),
     };
     if number < NOTICES {

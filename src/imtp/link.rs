@@ -11,7 +11,6 @@ use super::framer::Mechanisms;
 use super::message::{Kind, Message};
 use super::session::Greeting;
 use super::write::{self, Relayed};
-use crate::clock::Now;
 use crate::credential::sasl::Mechanism;
 use crate::federation::peer;
 use crate::hub::address::Domain;
@@ -58,7 +57,7 @@ fn fingerprint(mechanisms: Mechanisms<'_>) -> u32 {
 }
 
 /// An answer while we are being greeted: there is but one command of ours.
-pub(super) fn answered(core: &mut Core, _now: Now, id: ConnId, message: &Message<'_>) {
+pub(super) fn answered(core: &mut Core, id: ConnId, message: &Message<'_>) {
     let Some(session) = core.io.conns.get_mut(id).and_then(|conn| conn.session()) else { return };
     let start = message.start();
     if let Greeting::Asked(list) = session.greeting

@@ -139,18 +139,10 @@ pub fn claim(user: &str, domains: &Domains) -> Claim {
     if user.contains(':') {
         return Claim::Nobody;
     }
-    let address = if user.contains('@') {
-        Address::parse(user, domains)
-    } else {
-        match domains.default_domain() {
-            Some(domain) => Address::parse(&format!("{user}@{domain}"), domains),
-            None => return Claim::Nobody,
-        }
-    };
-    match address {
-        Ok(address) if domains.contains(address.domain()) => Claim::Ours(address),
-        Ok(_) => Claim::Foreign,
-        Err(_) => Claim::Nobody,
+    match domains.named(user) {
+        Some(address) if domains.contains(address.domain()) => Claim::Ours(address),
+        Some(_) => Claim::Foreign,
+        None => Claim::Nobody,
     }
 }
 
