@@ -4,45 +4,22 @@
 //! turn from another, and prints what each operation cost in CPU time as the operating system
 //! accounts it. `docs/performance.md` says how to read it.
 
-mod engine;
-mod house;
-mod lines;
 mod messages;
-mod pipe;
-mod proc;
-mod relay;
-mod report;
-mod shim;
-mod simp;
-mod transfer;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod users;
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use house::{House, Service};
-use report::Report;
-use shim::Shim;
-
-/// Why a measure could not be taken.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl<E: fmt::Display> From<E> for Failure {
-    fn from(e: E) -> Failure {
-        Failure(e.to_string())
-    }
-}
-
-/// The server under measurement.
-pub fn hearth_binary() -> PathBuf {
-    std::env::var_os("LOAD_HEARTH").map_or_else(|| env!("CARGO_BIN_EXE_hearth").into(), PathBuf::from)
-}
+use rig::house::{self, House, Service};
+use rig::report::Report;
+use rig::shim::Shim;
+use rig::{Failure, proc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
@@ -194,10 +171,8 @@ impl Bench {
 }
 
 fn run() -> Result<bool, Failure> {
-    let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("relay") {
-        let address = words.next().unwrap_or_default().parse()?;
-        return Ok(relay::run(address).map(|()| true)?);
+    if rig::relay::asked_for()? {
+        return Ok(true);
     }
     let arguments = Arguments::parse();
     if !proc::can_pin() {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 
-use crate::engine::Conn;
-use crate::house::{self, House, SECRET, Service};
-use crate::messages::{Door, Yardstick};
-use crate::report::{Report, median, micros_each};
-use crate::simp::{self, Routing};
-use crate::transfer::{self, Session};
-use crate::{Bench, Failure};
+use crate::Bench;
+use crate::rig::Failure;
+use crate::rig::engine::Conn;
+use crate::rig::house::{self, House, SECRET, Service};
+use crate::rig::pairs::{Door, Yardstick};
+use crate::rig::report::{Report, median, micros_each};
+use crate::rig::simp::{self, Routing};
+use crate::rig::transfer::{self, Session};
 
 /// Changes of presence in one round.
 const CHANGES: u64 = 50;
@@ -56,7 +57,7 @@ pub fn idle(bench: &Bench, report: &mut Report, service: Service, tls: bool) -> 
 }
 
 /// Resident memory once it no longer changes.
-fn settled(server: &crate::proc::Process) -> Result<u64, Failure> {
+fn settled(server: &crate::rig::proc::Process) -> Result<u64, Failure> {
     let mut last = server.resident()?;
     loop {
         std::thread::sleep(Duration::from_millis(500));
@@ -79,7 +80,7 @@ pub fn logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     house.populate((0..accounts).map(user), true)?;
     let server = house.serve(None)?;
     let count = (bench.operations / 20).max(1);
-    let mut yardstick = Yardstick::start(bench)?;
+    let mut yardstick = Yardstick::start(bench.pairs, bench.operations / 4)?;
     let (mut fresh, mut kept) = (Vec::new(), Vec::new());
     for _ in 0..bench.rounds {
         yardstick.take()?;
@@ -112,7 +113,7 @@ pub fn scram_logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     let server = house.serve(None)?;
     let (target, keys) = (house.target(Service::Imtp), house::keys()?);
     let count = (bench.operations / 20).max(1);
-    let mut yardstick = Yardstick::start(bench)?;
+    let mut yardstick = Yardstick::start(bench.pairs, bench.operations / 4)?;
     let mut costs = Vec::new();
     for _ in 0..bench.rounds {
         yardstick.take()?;
@@ -190,7 +191,7 @@ pub fn fan_out(bench: &Bench, report: &mut Report, service: Service) -> Result<(
         crowd.add(conn)?;
     }
     crowd.subscribed()?;
-    let mut yardstick = Yardstick::start(bench)?;
+    let mut yardstick = Yardstick::start(bench.pairs, bench.operations / 4)?;
     let mut costs = Vec::new();
     for round in 0..=bench.rounds {
         yardstick.take()?;
@@ -377,7 +378,7 @@ impl Crowd {
 /// Whatever keeps it from being measured.
 pub fn start(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     let house = bench.house("many.test", [127, 0, 0, 1])?;
-    crate::proc::note(&format!("writing {} accounts", bench.accounts));
+    crate::rig::proc::note(&format!("writing {} accounts", bench.accounts));
     house.populate((0..bench.accounts).map(user), false)?;
     let mut times = Vec::new();
     for _ in 0..bench.rounds {

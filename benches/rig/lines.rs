@@ -6,9 +6,9 @@ use std::process::Stdio;
 
 use memchr::memchr_iter;
 
-use crate::Failure;
-use crate::engine::{Conn, Load, Replies, Wire};
-use crate::proc::{self, Process};
+use super::Failure;
+use super::engine::{Conn, Load, Replies, Wire};
+use super::proc::{self, Process};
 
 /// Lines of fixed sizes.
 pub struct Lines {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
+use super::Failure;
 
 /// The core of every process that is measured.
 pub const SERVER_CORE: usize = 0;

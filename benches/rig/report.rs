@@ -28,7 +28,7 @@ impl Report {
 
     fn push(&mut self, row: Row) {
         // At once, since the whole takes minutes.
-        crate::proc::note(&row.to_string());
+        super::proc::note(&row.to_string());
         self.0.push(row);
     }
 }

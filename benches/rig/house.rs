@@ -17,11 +17,11 @@ use hearth::store::{DATABASE_FILE, KEY_FILE, KeyFile, Mode, Store};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::pipe::Target;
-use crate::proc::{self, Process};
-use crate::shim::Shim;
-use crate::transfer::Keys;
-use crate::{Failure, hearth_binary};
+use super::pipe::Target;
+use super::proc::{self, Process};
+use super::shim::Shim;
+use super::transfer::Keys;
+use super::{Failure, hearth_binary};
 
 /// The device key of every account, and the password.
 pub const SECRET: &str = "benchmark-device-key";

@@ -1,6 +1,6 @@
 //! The yardstick: a relay that forwards what it reads between paired sockets and does nothing else.
 //!
-//! It runs as a process of its own (`load relay`), as lean as a mio program can be: edge-triggered,
+//! It runs as a process of its own (the benchmark's own binary with `relay ADDRESS`), as lean as a mio program can be: edge-triggered,
 //! one read and one write for each wake-up of a socket, nothing allocated after the start. The first
 //! connection accepted is paired with the second, the third with the fourth, and so on.
 
@@ -10,15 +10,27 @@ use std::net::SocketAddr;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use super::Failure;
+
 const LISTENER: Token = Token(usize::MAX);
 /// More than sixteen messages of any kind the benchmark sends, so that a short read means "drained".
 const BUFFER: usize = 64 * 1024;
 
-/// Listens, prints the address on a line of its own, and relays until the generator ends it.
+/// Is this process to be the relay? Then it is, until the generator ends it.
 ///
 /// # Errors
 /// Whatever the sockets say.
-pub fn run(address: SocketAddr) -> io::Result<()> {
+pub fn asked_for() -> Result<bool, Failure> {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() != Some("relay") {
+        return Ok(false);
+    }
+    run(words.next().unwrap_or_default().parse()?)?;
+    Ok(true)
+}
+
+/// Listens, prints the address on a line of its own, and relays until the generator ends it.
+fn run(address: SocketAddr) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind(address)?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

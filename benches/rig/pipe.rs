@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::Failure;
+use super::Failure;
 
 /// The longest wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::Failure;
+use super::Failure;
 
 /// The longest silence before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(20);

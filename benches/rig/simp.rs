@@ -9,10 +9,10 @@ use std::net::{SocketAddr, TcpStream};
 use hearth::credential::Algorithm;
 use memchr::memmem::{Finder, find};
 
-use crate::Failure;
-use crate::engine::{Replies, Wire};
-use crate::lines::push_id;
-use crate::pipe::{Pipe, Target};
+use super::Failure;
+use super::engine::{Replies, Wire};
+use super::lines::push_id;
+use super::pipe::{Pipe, Target};
 
 const HEADER: &[u8] = b"<?xml version=\"1.0\"?>\n<stream>\n";
 const END: &[u8] = b"</properties>";

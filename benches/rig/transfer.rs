@@ -13,10 +13,10 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memrchr};
 use sha2::{Digest, Sha256};
 
-use crate::Failure;
-use crate::engine::{Replies, Wire};
-use crate::lines::push_id;
-use crate::pipe::{Pipe, Target};
+use super::Failure;
+use super::engine::{Replies, Wire};
+use super::lines::push_id;
+use super::pipe::{Pipe, Target};
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 const LENGTH: &[u8] = b"Content-Length: ";

@@ -5,9 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Failure;
+use super::Failure;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/shim.c");
+const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/rig/shim.c");
 const WORDS: usize = 6;
 
 /// The built library and the file through which it is talked to.
