@@ -35,6 +35,16 @@ impl<K: Ord> Timers<K> {
         self.heap.pop().map(|Reverse((_, name))| name)
     }
 
+    /// How many moments there are to come.
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Is nothing to come?
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// When the next thing is due.
     pub fn next(&self) -> Option<Tick> {
         self.heap.peek().map(|Reverse((at, _))| *at)

@@ -86,7 +86,7 @@ pub fn run(init: &Init) -> Done {
     let plan = Plan::new(init)?;
     let mut made = NewFiles::default();
     let config = make(&plan, &init.dir, &mut made)?;
-    made.keep();
+    made.keep()?;
     tell(&plan, init, &config);
     Ok(())
 }

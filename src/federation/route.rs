@@ -22,6 +22,11 @@ const PLACES: usize = 16;
 pub struct Dead(HashMap<SocketAddr, Tick>);
 
 impl Dead {
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// It did not answer.
     pub fn insert(&mut self, now: Now, address: SocketAddr) {
         if self.0.len() >= DEAD_PLACES {

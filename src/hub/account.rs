@@ -408,4 +408,9 @@ impl Accounts {
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.slots.iter().filter_map(|(_, account)| account.as_deref())
+    }
 }

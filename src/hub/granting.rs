@@ -30,6 +30,11 @@ pub(super) enum Next {
 }
 
 impl Granting {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
     pub fn begin(&mut self, key: AccountKey, inbound: &Inbound) {
         let pending = Pending { named: inbound.named, waiting: Vec::new() };
         self.0.entry(key).or_default().insert((inbound.watcher.clone(), inbound.token.clone()), pending);

@@ -21,6 +21,7 @@ pub mod address;
 mod contacts;
 mod delivery;
 mod endpoint;
+mod gauge;
 mod granting;
 mod items;
 mod mappings;

@@ -264,6 +264,17 @@ pub(crate) enum NoRoom {
 }
 
 impl Conns {
+    /// How many there are, and the octets that they hold ([`super::Node::gauge`]).
+    pub fn gauge(&self) -> [(&'static str, usize); 4] {
+        let all = || self.slots.iter().filter_map(|(_, conn)| conn.as_deref());
+        [
+            ("connections", self.count),
+            ("unsent octets", all().map(|conn| conn.unsent().len()).sum()),
+            ("partial octets", all().map(|conn| conn.partial.len()).sum()),
+            ("pooled octets", self.pooled),
+        ]
+    }
+
     pub fn insert(&mut self, id: ConnId, conn: Conn) {
         let slot = id.slot as usize;
         if self.slots.len() <= slot {

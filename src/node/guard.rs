@@ -42,6 +42,11 @@ struct Failures {
 pub(crate) struct Turns(HashMap<IpAddr, (usize, VecDeque<ConnId>)>);
 
 impl Turns {
+    /// Addresses and connections that are remembered.
+    pub fn len(&self) -> usize {
+        self.0.values().map(|(_, waiting)| 1 + waiting.len()).sum()
+    }
+
     /// Is it this connection's turn? If not it is remembered.
     pub fn take(&mut self, ip: IpAddr, conn: ConnId) -> bool {
         let (asking, waiting) = self.0.entry(ip).or_default();
@@ -88,6 +93,12 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    /// Entries of all its tables.
+    pub fn len(&self) -> usize {
+        let failures = self.pairs.len() + self.addresses.len() + self.accounts.len();
+        self.open.len() + self.logins.len() + failures + self.proved.len()
+    }
+
     /// One more connection; false if its address has too many.
     pub fn opened(&mut self, ip: IpAddr, limits: &Limits) -> bool {
         let (all, unproven) = self.open.entry(ip).or_default();

@@ -33,6 +33,11 @@ pub(crate) struct Jobs {
 }
 
 impl Jobs {
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// A name for a new job.
     pub fn open(&mut self, purpose: Purpose) -> JobId {
         let id = JobId(self.next);

@@ -266,6 +266,17 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// How much there is of peers and of what waits for them ([`super::Node::gauge`]).
+    pub fn gauge(&self) -> [(&'static str, usize); 4] {
+        let lanes = self.peers.values().flat_map(|peer| &peer.lanes);
+        [
+            ("peers", self.peers.len()),
+            ("link queues", lanes.map(|lane| lane.queue.len()).sum()),
+            ("dials", self.dials.len()),
+            ("dead places", self.dead.len()),
+        ]
+    }
+
     /// Is this domain talked to at all?
     pub fn admits(&self, domain: &str, federation: &Federation) -> bool {
         if self.unruled {

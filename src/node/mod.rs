@@ -4,6 +4,7 @@
 //! and takes outputs until there are none. Everything a node does follows from its inputs and its seed.
 
 mod conns;
+mod gauge;
 mod guard;
 pub(crate) mod intake;
 pub mod io;

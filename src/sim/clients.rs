@@ -91,7 +91,9 @@ impl World {
 
     /// Sends an object as it is.
     pub fn send(&mut self, client: ClientId, object: &Object) {
-        self.note(format!("{}> {object}", self.clients[client.0].name));
+        if !self.quiet {
+            self.note(format!("{}> {object}", self.clients[client.0].name));
+        }
         let octets = self.clients[client.0].speech.write(object);
         self.write(client, &octets);
     }
@@ -181,7 +183,9 @@ impl World {
     }
 
     fn receive(&mut self, client: ClientId, object: Object) {
-        self.note(format!("{}< {object}", self.clients[client.0].name));
+        if !self.quiet {
+            self.note(format!("{}< {object}", self.clients[client.0].name));
+        }
         if let Some(login) = self.clients[client.0].login.take() {
             return self.challenged(client, login, &object);
         }

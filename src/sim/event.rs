@@ -11,6 +11,7 @@ use crate::store::record::{Committed, Read};
 use super::client::{ClientId, Speech};
 use super::disk::Health;
 use super::net::{Arrival, End, Wire, WireId};
+use super::older;
 use super::world::World;
 
 /// Wake-ups of one node within one millisecond before it is taken for a runaway.
@@ -82,14 +83,14 @@ impl World {
                 }
             }
             Event::Read { host, life, job, read } => {
-                if self.alive(host, life) {
+                if self.alive(host, life) && !self.store_step(host) {
                     let result = JobResult::Read(self.hosts[host].disk.read(&read));
                     self.give(host, Input::Done { job, result });
                 }
             }
             Event::Commit { host, life } => self.commit(host, life),
             Event::Told { host, life, committed } => {
-                if self.alive(host, life) {
+                if self.alive(host, life) && !self.store_step(host) {
                     self.give(host, Input::Committed(committed));
                 }
             }
@@ -181,7 +182,8 @@ impl World {
             Output::Commit(batch) => {
                 let disk = &mut self.hosts[host].disk;
                 disk.pending.push_back(batch);
-                if disk.pending.len() == 1 {
+                let first = disk.pending.len() == 1;
+                if !self.store_step(host) && first {
                     self.next_commit(host);
                 }
             }
@@ -200,7 +202,10 @@ impl World {
                 self.after(delay, Event::Done { host, life, job, result });
             }
             Job::Read(read) => {
-                let (low, high) = self.hosts[host].disk.read;
+                if self.store_step(host) {
+                    return;
+                }
+                let (low, high) = self.hosts[host].disk.read_takes();
                 let delay = self.chance.between(low, high);
                 self.after(delay, Event::Read { host, life, job, read });
             }
@@ -212,9 +217,19 @@ impl World {
         }
     }
 
+    /// A step between a node and its store; true if the process dies at it.
+    fn store_step(&mut self, host: usize) -> bool {
+        let dies = self.hosts[host].disk.step();
+        if dies {
+            self.note(format!("{}: a step of its store", self.hosts[host].name));
+            self.crash(super::world::HostId(host));
+        }
+        dies
+    }
+
     fn next_commit(&mut self, host: usize) {
         let h = &self.hosts[host];
-        let ((low, high), life) = (h.disk.commit, h.life);
+        let ((low, high), life) = (h.disk.commit_takes(), h.life);
         let delay = self.chance.between(low, high);
         self.after(delay, Event::Commit { host, life });
     }
@@ -227,7 +242,22 @@ impl World {
             self.after(50, Event::Commit { host, life });
             return;
         }
-        if let Some(committed) = self.hosts[host].disk.commit_next() {
+        if self.store_step(host) {
+            return;
+        }
+        // As the writer does: whatever waits goes into one transaction.
+        let most = self.hosts[host].disk.pending.len();
+        let writes: usize = self.hosts[host].disk.pending.iter().map(|batch| batch.writes.len()).sum();
+        let half = self.chance.below(writes + 1);
+        self.hosts[host].disk.half_commit(most, half);
+        if self.store_step(host) {
+            return;
+        }
+        let committed = self.hosts[host].disk.commit_next(most);
+        if self.store_step(host) {
+            return;
+        }
+        for committed in committed {
             // The answer is on its way to the node for a while: a crash may fall in between.
             // Answers keep their order.
             let at = (self.now + self.chance.between(0, 2)).max(self.hosts[host].disk.told);
@@ -246,6 +276,8 @@ impl World {
             let Some((wire, side)) = slot.wire else { return };
             let room = self.wires[wire.0].pipes[side].room();
             let split = self.chance.percent(self.weather.splitting);
+            let [one, other] = self.wires[wire.0].ends;
+            let older = older::is_between(&self.hosts, one, other);
             let Some(node) = &mut self.hosts[host].node else { return };
             let unsent = node.unsent(conn);
             if unsent.is_empty() {
@@ -259,7 +291,10 @@ impl World {
             }
             let most = unsent.len().min(room);
             let count = if split { 1 + self.chance.below(most) } else { most };
-            let data = unsent[..count].to_vec();
+            let (data, count) = match older {
+                true => older::without_our_words(unsent, count),
+                false => (unsent[..count].to_vec(), count),
+            };
             node.sent(now, conn, count);
             self.mix(&data);
             self.wires[wire.0].pipes[side].octets.extend(data);
@@ -295,9 +330,19 @@ impl World {
 
     /// Sends something along a wire: it arrives after what was sent before it.
     pub(super) fn travel(&mut self, wire: usize, direction: usize, what: Arrival) {
-        let at = (self.now + self.latency()).max(self.wires[wire].pipes[direction].last);
+        let at = (self.now + self.latency() + self.sent_again()).max(self.wires[wire].pipes[direction].last);
         self.wires[wire].pipes[direction].last = at;
         self.at(at, Event::Arrive { wire: WireId(wire), direction, what });
+    }
+
+    /// How much later something comes because it, or the kernel's next try, was lost.
+    fn sent_again(&mut self) -> u64 {
+        let (mut late, mut pause) = (0, 200);
+        while self.weather.loss > 0 && pause < 5000 && self.chance.percent(self.weather.loss) {
+            late += pause;
+            pause *= 2;
+        }
+        late
     }
 
     pub(super) fn latency(&mut self) -> u64 {
@@ -317,7 +362,8 @@ impl World {
             return;
         }
         let [a, b] = w.addresses.map(|s| s.ip());
-        if self.weather.parted(a, b) {
+        let (from, to) = if direction == 0 { (a, b) } else { (b, a) };
+        if self.weather.deaf(from, to) {
             w.held.push((direction, what));
             return;
         }

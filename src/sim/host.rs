@@ -60,8 +60,12 @@ pub struct Host {
     pub spins: u32,
     /// How far its wall clock is off, in milliseconds.
     pub clock: i64,
+    /// How far it has jumped forwards altogether, in milliseconds.
+    pub leapt: i64,
     /// `Output::Ended` was given.
     pub ended: bool,
+    /// It runs a release that knows none of hearth's own words: they mean nothing to it, nor its own to others.
+    pub older: bool,
     /// Answers to operators.
     pub replies: Vec<(ControlId, AdminReply)>,
     /// The name of the next operator's request.
@@ -69,6 +73,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// Its wall clock jumps by so many milliseconds.
+    pub fn jump(&mut self, by: i64) {
+        self.clock += by;
+        self.leapt += by.max(0);
+    }
+
     /// The time as this host's node sees it.
     pub fn now(&self, world: u64) -> Now {
         Now { tick: Tick(world - self.born), date: Date(START + world as i64 + self.clock) }

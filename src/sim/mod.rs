@@ -7,6 +7,7 @@
 //! * [`world`]: the event queue, the hosts, and what happens when an event's time has come.
 //! * [`host`]: one home server: its node, its connections' slots, its disk; crash and restart.
 //! * [`net`]: the streams between two ends: latency, splitting, loss, partition.
+//! * `older`: a server of a release without hearth's own extensions.
 //! * [`dns`], [`disk`]: what resolver and store answer, how late, and how they fail.
 //! * [`client`]: the other end of a connection: a client, or a server played by a test, in any of the protocols.
 //! * [`reader`], [`transfer`]: strict readers of what a server writes, independent of the server's own codecs.
@@ -27,6 +28,7 @@ pub mod entering;
 mod event;
 pub mod host;
 pub mod net;
+mod older;
 pub mod play;
 pub mod reader;
 pub mod sasl;

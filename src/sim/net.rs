@@ -96,19 +96,30 @@ pub struct Weather {
     pub latency: (u64, u64),
     /// Percent of writes and reads that are cut into small pieces.
     pub splitting: u64,
+    /// Percent of what is sent that is lost, and sent again by the kernel after a while: it and what is behind it
+    /// on the same connection come late.
+    pub loss: u64,
     /// Pairs of addresses that can't reach each other.
     pub partitions: Vec<(IpAddr, IpAddr)>,
+    /// Pairs of addresses of which the first can't reach the second.
+    pub one_way: Vec<(IpAddr, IpAddr)>,
 }
 
 impl Default for Weather {
     fn default() -> Weather {
-        Weather { latency: (1, 12), splitting: 20, partitions: Vec::new() }
+        Weather { latency: (1, 12), splitting: 20, loss: 0, partitions: Vec::new(), one_way: Vec::new() }
     }
 }
 
 impl Weather {
-    /// Can these two not reach each other?
+    /// Can these two not open a connection? That takes octets both ways.
     pub fn parted(&self, a: IpAddr, b: IpAddr) -> bool {
-        self.partitions.iter().any(|&(x, y)| (x, y) == (a, b) || (y, x) == (a, b))
+        self.deaf(a, b) || self.deaf(b, a)
+    }
+
+    /// Does nothing that `from` sends arrive at `to`?
+    pub fn deaf(&self, from: IpAddr, to: IpAddr) -> bool {
+        self.partitions.iter().any(|&(x, y)| (x, y) == (from, to) || (y, x) == (from, to))
+            || self.one_way.contains(&(from, to))
     }
 }

@@ -286,6 +286,8 @@ fn health_of(text: &str) -> Result<Health, String> {
         "full" => Health::Full,
         "broken" => Health::Broken,
         "stuck" => Health::Stuck,
+        "slow" => Health::Slow,
+        "tight" => Health::Tight,
         other => return Err(format!("how is {other}?")),
     })
 }

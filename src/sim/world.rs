@@ -49,6 +49,8 @@ pub struct World {
     pub now: u64,
     /// How the network behaves.
     pub weather: Weather,
+    /// No transcript is kept: the same happens, in less time.
+    pub quiet: bool,
     /// What the resolvers know.
     pub dns: Dns,
     /// The home servers.
@@ -101,6 +103,7 @@ impl World {
             chance: Chance::new(seed),
             now: 0,
             weather: Weather::default(),
+            quiet: false,
             dns: Dns::default(),
             hosts: Vec::new(),
             wires: Vec::new(),
@@ -151,7 +154,9 @@ impl World {
             wake: None,
             spins: 0,
             clock: 0,
+            leapt: 0,
             ended: false,
+            older: false,
             replies: Vec::new(),
             next_control: 1,
         });
@@ -202,7 +207,7 @@ impl World {
         h.node = None;
         h.life += 1;
         h.wake = None;
-        h.disk.pending.clear();
+        h.disk.abandon();
         h.blocked.clear();
         let slots = std::mem::take(&mut h.slots);
         for (wire, side) in slots.into_iter().filter_map(|s| s.wire) {
@@ -294,7 +299,9 @@ impl World {
 
     /// Notes a line in the transcript.
     pub fn note(&mut self, line: String) {
-        self.mix(line.as_bytes());
+        if self.quiet {
+            return;
+        }
         if self.transcript.len() == TRANSCRIPT {
             self.transcript.pop_front();
         }
@@ -372,10 +379,17 @@ impl World {
         self.weather.partitions.push((a, b));
     }
 
+    /// Nothing that the first sends arrives at the second any more.
+    pub fn deafen(&mut self, from: IpAddr, to: IpAddr) {
+        self.note(format!("{to} does not hear {from}"));
+        self.weather.one_way.push((from, to));
+    }
+
     /// Ends all partitions; what was held arrives.
     pub fn heal(&mut self) {
         self.note("the network is whole again".to_owned());
         self.weather.partitions.clear();
+        self.weather.one_way.clear();
         for wire in 0..self.wires.len() {
             for (direction, what) in std::mem::take(&mut self.wires[wire].held) {
                 self.travel(wire, direction, what);
@@ -386,7 +400,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.quiet {
             eprintln!("{}the simulation's seed is {}", self.transcript(), self.seed);
         }
     }

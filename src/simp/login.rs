@@ -48,6 +48,11 @@ pub struct Desk {
 }
 
 impl Desk {
+    /// Challenges that are remembered as used.
+    pub fn len(&self) -> usize {
+        self.used.len().max(self.order.len())
+    }
+
     /// Under a key from the server's key file.
     pub fn new(key: [u8; 32]) -> Desk {
         Desk { cipher: ChaCha20Poly1305::new(&Key::from(key)), used: HashSet::new(), order: VecDeque::new() }

@@ -80,6 +80,43 @@ fn take_missing(conn: &mut Connection, steps: &[&str]) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Makes of a database what the first release would have: its tables hold what they hold, as far as the first
+/// schema knows it. For the simulator, whose servers start on older databases.
+pub fn take_down_to_first(conn: &mut Connection) -> Result<(), Trouble> {
+    let first = STEPS.first().copied().unwrap_or_default();
+    conn.pragma_update(None, "foreign_keys", false)?;
+    // The old shapes of the tables that a later step has rebuilt are read off a fresh first schema.
+    let older = Connection::open_in_memory()?;
+    older.execute_batch(first)?;
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute_batch(
+        "DROP TABLE mapping; DROP TABLE document; DROP TABLE untold;
+         DELETE FROM inbound WHERE expires IS NULL OR named = 1;
+         DELETE FROM outbound WHERE expires IS NULL;",
+    )?;
+    for (table, columns) in [
+        ("inbound", "id, account, watcher, token, expires"),
+        ("outbound", "id, account, presentity, token, expires, automatic"),
+    ] {
+        let sql = "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type DESC";
+        let shapes: Vec<String> =
+            older.prepare(sql)?.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        tx.execute_batch(&format!(
+            "ALTER TABLE {table} RENAME TO newer_{table}; DROP INDEX {table}_expires;"
+        ))?;
+        for shape in shapes {
+            tx.execute_batch(&shape)?;
+        }
+        tx.execute_batch(&format!(
+            "INSERT OR IGNORE INTO {table} ({columns}) SELECT {columns} FROM newer_{table}; DROP TABLE newer_{table};"
+        ))?;
+    }
+    tx.pragma_update(None, "user_version", 1)?;
+    tx.commit()?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    Ok(())
+}
+
 /// The version of one of our files, none of an empty one.
 fn version(conn: &Connection) -> Result<Option<u32>, Trouble> {
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;

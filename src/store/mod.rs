@@ -17,6 +17,7 @@ pub mod record;
 mod renew;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod write;
 
 use std::fs::{File, OpenOptions};

@@ -7,6 +7,9 @@ use hearth::sim::world::{HostId, World};
 /// The homes.
 pub const DOMAINS: [&str; 3] = ["a.test", "b.test", "c.test"];
 const NAMES: [&str; 3] = ["x", "y", "z"];
+/// How far a clock may jump to and fro, in milliseconds: minutes, an hour, days, months, years.
+const JUMPS: [u64; 5] = [300_000, 3_600_000, 3 * DAY, 60 * DAY, 3 * 365 * DAY];
+const DAY: u64 = 24 * 3_600_000;
 
 /// A user.
 pub struct User {
@@ -94,23 +97,37 @@ pub fn fault(world: &mut World) {
     let host = HostId(world.chance.below(DOMAINS.len()));
     let other = world.chance.below(DOMAINS.len());
     let (ip, other) = (world.hosts[host.0].ip(), world.hosts[other].ip());
-    match world.chance.between(0, 8) {
-        0 | 1 => world.crash(host),
-        2 => {
+    match world.chance.between(0, 12) {
+        0 => world.crash(host),
+        1 | 2 => {
+            let disk = &mut world.hosts[host.0].disk;
+            disk.dies_at = Some(disk.steps + world.chance.between(1, 12));
+            // That is yet to come: nothing is mended before.
+            return;
+        }
+        3 => {
             world.shutdown(host);
         }
-        3 => world.cut(ip, other),
-        4 if ip != other => world.partition(ip, other),
-        5 => {
-            let healths = [Health::Full, Health::Broken, Health::Stuck];
+        4 => {
+            // It comes back as an older release, or as this one again.
+            world.crash(host);
+            world.hosts[host.0].older ^= true;
+        }
+        5 => world.cut(ip, other),
+        6 if ip != other => world.partition(ip, other),
+        7 if ip != other => world.deafen(ip, other),
+        8 | 9 => {
+            let healths = [Health::Full, Health::Tight, Health::Broken, Health::Stuck, Health::Slow];
             let health = healths[world.chance.below(healths.len())];
             world.host(host).disk.health = health;
         }
-        6 => {
-            let jump = world.chance.between(0, 7_200_000) as i64 - 3_600_000;
-            world.host(host).clock += jump;
+        10 => {
+            let furthest = JUMPS[world.chance.below(JUMPS.len())];
+            let jump = world.chance.between(0, 2 * furthest) as i64 - furthest as i64;
+            world.host(host).jump(jump);
         }
-        7 => world.dns.slow(DOMAINS[host.0], 3000),
+        11 => world.weather.loss = world.chance.between(1, 25),
+        12 => world.dns.slow(DOMAINS[host.0], 3000),
         _ => mend(world),
     }
     if world.chance.percent(70) {
@@ -121,8 +138,10 @@ pub fn fault(world: &mut World) {
 /// Everything works again.
 pub fn mend(world: &mut World) {
     world.heal();
+    world.weather.loss = 0;
     for (index, domain) in DOMAINS.iter().enumerate() {
-        world.host(HostId(index)).disk.health = Health::Well;
+        let disk = &mut world.host(HostId(index)).disk;
+        (disk.health, disk.dies_at) = (Health::Well, None);
         world.dns.slow(domain, 0);
         world.start(HostId(index));
     }

@@ -1,6 +1,7 @@
 //! Files that are made together: all of them, or none.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -49,10 +50,21 @@ impl NewFiles {
         Ok(())
     }
 
-    /// All is well: they stay.
-    pub(super) fn keep(mut self) {
+    /// All is well: they stay, with their names, even if the power fails now.
+    pub(super) fn keep(mut self) -> Done {
+        let above = |path: &PathBuf| match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let folders: BTreeSet<PathBuf> = self.files.iter().chain(&self.folders).map(above).collect();
+        for folder in folders {
+            let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+            synced
+                .map_err(|error| Failure::new(format!("{}: cannot be written: {error}", folder.display())))?;
+        }
         self.files.clear();
         self.folders.clear();
+        Ok(())
     }
 }
 
