@@ -36,13 +36,8 @@ impl<K: Ord> Timers<K> {
     }
 
     /// How many moments there are to come.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.heap.len()
-    }
-
-    /// Is nothing to come?
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
     }
 
     /// When the next thing is due.

@@ -23,7 +23,7 @@ pub struct Dead(HashMap<SocketAddr, Tick>);
 
 impl Dead {
     /// How many are remembered.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.0.len()
     }
 

@@ -25,7 +25,7 @@ impl Hub {
                 self.remotes.values().flat_map(|r| lanes.iter().map(|t| r.lane(*t).len())).sum(),
             ),
             ("granting", self.granting.len()),
-            ("hub timers", self.timers.len()),
+            ("hub timers", self.timers.size()),
             ("refusals", self.refusals.len()),
             ("unreported", self.unreported.len()),
             ("dirty", self.dirty.len()),

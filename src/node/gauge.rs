@@ -13,10 +13,10 @@ impl Node {
             ("jobs", io.jobs.len()),
             ("outputs", io.outputs.len()),
             ("events", io.events.len()),
-            ("node timers", io.timers.len()),
+            ("node timers", io.timers.size()),
             ("guarded", core.guard.len()),
             ("turns", core.turns.len()),
-            ("tickets", core.desk.len()),
+            ("tickets", core.desk.size()),
         ]);
         sizes
     }

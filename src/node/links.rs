@@ -273,7 +273,7 @@ impl Links {
             ("peers", self.peers.len()),
             ("link queues", lanes.map(|lane| lane.queue.len()).sum()),
             ("dials", self.dials.len()),
-            ("dead places", self.dead.len()),
+            ("dead places", self.dead.size()),
         ]
     }
 

@@ -87,7 +87,7 @@ impl Disk {
 
     fn slowed(&self, (low, high): (u64, u64)) -> (u64, u64) {
         match self.health {
-            Health::Slow => (low * SLOW, (high * SLOW).max(1)),
+            Health::Slow => ((low * SLOW).max(SLOW), (high * SLOW).max(SLOW)),
             _ => (low, high),
         }
     }

@@ -49,7 +49,7 @@ pub struct Desk {
 
 impl Desk {
     /// Challenges that are remembered as used.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.used.len().max(self.order.len())
     }
 

@@ -36,7 +36,7 @@ fn contents_now(folder: &Path) -> u64 {
 // design 3, 11: an answer that promises something durable leaves only after its batch is committed
 #[test]
 fn what_the_store_has_committed_survives_a_power_loss() {
-    let stage = Stage::new();
+    let stage = Stage::empty();
     let states = driver::run(&stage.recorder, "store");
     let count = at_each_point(&stage.recorder, Disk::default(), |left, progress, what| {
         if progress.done.is_empty() {
@@ -57,7 +57,7 @@ fn what_the_store_has_committed_survives_a_power_loss() {
 #[test]
 fn a_house_that_is_founded_stays() {
     for dir in [&["--dir", "house"][..], &["--dir", "deep/house", "--data-dir", "deep/data", "--dev"]] {
-        let stage = Stage::new();
+        let stage = Stage::empty();
         hearth(&stage, &[&["init", "--domain", "a.test"], dir].concat(), "");
         stage.recorder.mark("done init");
         let data = dir.get(3).unwrap_or(&dir[1]);
@@ -102,7 +102,7 @@ fn commands(stage: &Stage, all: &[(&[&str], &str)]) -> Vec<u64> {
 }
 
 fn founded() -> (Stage, Disk) {
-    let stage = Stage::new();
+    let stage = Stage::empty();
     hearth(&stage, &["init", "--domain", "a.test"], "");
     fs::remove_file(&stage.recorder.trace).unwrap();
     let disk = Disk::of(&stage.folder);
@@ -172,7 +172,7 @@ fn a_new_key_file_can_be_made_again_whenever_it_is_cut_short() {
 
 #[test]
 fn a_database_of_the_first_release_is_brought_up_to_date_or_left_as_it_was() {
-    let stage = Stage::new();
+    let stage = Stage::empty();
     let key = KeyFile::create(&stage.folder.join(KEY_FILE), [7; 32]).unwrap();
     let database = stage.folder.join(DATABASE_FILE);
     {

@@ -134,7 +134,7 @@ pub struct Stage {
 
 impl Stage {
     /// An empty folder, not yet recorded.
-    pub fn new() -> Stage {
+    pub fn empty() -> Stage {
         let place = room();
         let path = place.path().canonicalize().expect("a path");
         let folder = path.join("folder");

@@ -38,8 +38,6 @@ const STEPS: usize = 60;
 const ANSWERED: u64 = 55_000;
 /// Users at each home: one of them has SIMP only, one IMTP and PITP only, one both.
 const NAMES: [&str; 3] = ["s", "t", "b"];
-/// Kept messages are too old after a month.
-const MONTH: i64 = 30 * 24 * 3600 * 1000;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

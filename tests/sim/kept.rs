@@ -6,7 +6,7 @@ use std::time::Duration;
 use hearth::sim::client::{Answer, ClientId};
 use hearth::store::record::Change;
 
-use crate::people::People;
+use crate::people::{MONTH, People};
 use crate::seeds;
 
 struct Workload {
@@ -52,7 +52,7 @@ impl Workload {
         let to = self.people.anyone();
         let (to, from) = (self.people.users[to].address.clone(), self.people.users[who].address.clone());
         self.next += 1;
-        let body = format!("message {}", self.next);
+        let body = format!("message {} to {to}", self.next);
         let entries =
             [("action", "send"), ("to", &*to), ("from", &*from), ("type", "text/plain"), ("body", &*body)];
         if let Some(endpoint) = self.people.endpoint(who) {
@@ -87,7 +87,11 @@ impl Workload {
             self.people.world.run_for(Duration::from_secs(60));
             self.collect();
         }
-        let lost: Vec<&String> = self.accepted.difference(&self.read).collect();
+        // What was too old by a clock that had jumped is not delivered any more.
+        let world = &self.people.world;
+        let home = |body: &str| body.split_once('@').and_then(|(_, domain)| world.home_of(domain)).unwrap();
+        let young = |body: &&String| world.hosts[home(body).0].leapt < MONTH;
+        let lost: Vec<&String> = self.accepted.difference(&self.read).filter(young).collect();
         assert!(lost.is_empty(), "accepted and never read: {lost:?}");
         assert!(!self.accepted.is_empty());
     }

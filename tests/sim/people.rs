@@ -9,6 +9,8 @@ pub const DOMAINS: [&str; 3] = ["a.test", "b.test", "c.test"];
 const NAMES: [&str; 3] = ["x", "y", "z"];
 /// How far a clock may jump to and fro, in milliseconds: minutes, an hour, days, months, years.
 const JUMPS: [u64; 5] = [300_000, 3_600_000, 3 * DAY, 60 * DAY, 3 * 365 * DAY];
+/// Kept messages are too old after a month, in milliseconds.
+pub const MONTH: i64 = 30 * DAY as i64;
 const DAY: u64 = 24 * 3_600_000;
 
 /// A user.

@@ -7,8 +7,8 @@ use hearth::sim::client::{Answer, ClientId, Stage};
 use hearth::sim::clients::PATIENCE;
 use hearth::sim::world::HostId;
 
-use super::{ANSWERED, Campaign, Conn, Line, MONTH, Purpose, agree, state};
-use crate::people::{DOMAINS, mend};
+use super::{ANSWERED, Campaign, Conn, Line, Purpose, agree, state};
+use crate::people::{DOMAINS, MONTH, mend};
 
 impl Campaign {
     /// All is mended, and it is quiet. Gives how many beliefs were looked at.
