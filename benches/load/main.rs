@@ -5,6 +5,7 @@
 //! accounts it. `docs/performance.md` says how to read it.
 
 mod messages;
+mod paced;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod users;
@@ -49,6 +50,8 @@ enum Part {
     ImtpIdle,
     /// Idle listening IMTP connections on TLS.
     ImtpIdleTls,
+    /// Latency at fixed rates, beside the relay's.
+    Paced,
     /// A start with a million accounts.
     Start,
 }
@@ -74,6 +77,12 @@ struct Arguments {
     /// Messages under way in each pair: the loads to measure.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     windows: Vec<u64>,
+    /// Messages per second of the measures at fixed rates.
+    #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000, 10_000, 20_000])]
+    rates: Vec<u64>,
+    /// Seconds that each of them lasts.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
     /// Watchers of one user.
     #[arg(long, default_value_t = 1000)]
     watchers: usize,
@@ -98,6 +107,10 @@ pub struct Bench {
     pub pairs: usize,
     /// Messages under way in each pair: the loads to measure.
     pub windows: Vec<u64>,
+    /// Messages per second of the measures at fixed rates.
+    pub rates: Vec<u64>,
+    /// Seconds that each of them lasts.
+    pub seconds: u64,
     /// Watchers of one user.
     pub watchers: usize,
     /// Idle connections.
@@ -165,6 +178,7 @@ impl Bench {
             Part::PitpWatchers => users::fan_out(self, report, Service::Pitp),
             Part::ImtpIdle => users::idle(self, report, Service::Imtp, false),
             Part::ImtpIdleTls => users::idle(self, report, Service::Imtp, true),
+            Part::Paced => paced::beside_relay(self, report),
             Part::Start => users::start(self, report),
         }
     }
@@ -184,6 +198,8 @@ fn run() -> Result<bool, Failure> {
         operations: arguments.operations,
         pairs: arguments.pairs,
         windows: arguments.windows,
+        rates: arguments.rates,
+        seconds: arguments.seconds,
         watchers: arguments.watchers,
         idle: arguments.idle,
         accounts: arguments.accounts,

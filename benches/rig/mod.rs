@@ -7,6 +7,7 @@
 pub mod engine;
 pub mod house;
 pub mod lines;
+pub mod paced;
 pub mod pairs;
 pub mod pipe;
 pub mod proc;
