@@ -47,6 +47,8 @@ pub(super) struct Held {
     pub durable: bool,
     /// Its end is being committed.
     pub ending: bool,
+    /// Granted while its watcher was being told something: how he answers that says nothing about it.
+    pub crossing: bool,
 }
 
 impl Held {
@@ -227,8 +229,15 @@ impl Account {
         let Inbound { watcher, token, expires, named } = inbound;
         let first = !self.is_watched_by(&watcher);
         let same = if named { self.named_watch(&watcher, &token) } else { self.shared_watch(&watcher) };
-        let lease = Held { token, expires, durable, ending: false };
+        let mut lease = Held { token, expires, durable, ending: false, crossing: false };
         if let Some(watch) = same.and_then(|at| self.watches.get_mut(at)) {
+            lease.crossing = matches!(watch.telling, Telling::Asked { .. });
+            if matches!(watch.telling, Telling::Again { .. }) {
+                // His server is there again: what he could not be told is not put off any longer.
+                watch.telling = Telling::Quiet;
+                watch.leases.push(lease);
+                return false;
+            }
             if watch.telling == Telling::Quiet {
                 if named || !watch.is_live(now) {
                     watch.told = told;
@@ -574,27 +583,35 @@ impl Hub {
         }
     }
 
-    /// Forgets a watcher with all his leases, in memory and in the store, and says so to the owner.
+    /// A watcher wants no news: he is forgotten with all his leases, in memory and in the store, and the owner is
+    /// told. What he has asked for since is for the news to come: that he is told.
     pub(super) fn forget_watch(&mut self, key: AccountKey, at: usize, out: &mut impl Outlet) {
-        for (watcher, token) in self.strike_out(key, at) {
+        for (watcher, token) in self.strike_out(key, at, |lease| !lease.crossing) {
             self.lease_gone(key, &watcher, &token, out);
         }
+        self.mark_dirty(key);
     }
 
     /// Ends a watch, in memory and in the store, and tells its watcher (SIMP-6.2-2, PITP-15.9-4).
     fn end_watch(&mut self, now: Now, key: AccountKey, at: usize, out: &mut impl Outlet) {
-        for (watcher, token) in self.strike_out(key, at) {
+        for (watcher, token) in self.strike_out(key, at, |_| true) {
             self.end_lease(now, key, &watcher, &token, out);
         }
     }
 
-    /// Takes the leases of a watch out of the store, and gives them all: each is still in memory.
-    fn strike_out(&mut self, key: AccountKey, at: usize) -> Vec<(Address, String)> {
+    /// Takes these leases of a watch out of the store, and gives them: each is still in memory.
+    fn strike_out(
+        &mut self,
+        key: AccountKey,
+        at: usize,
+        which: impl Fn(&Held) -> bool,
+    ) -> Vec<(Address, String)> {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
         let Some(watch) = account.watches.get(at) else { return Vec::new() };
         let named = |lease: &Held| (watch.watcher.clone(), lease.token.clone());
-        let all: Vec<_> = watch.leases.iter().map(named).collect();
-        let leases: Vec<_> = watch.leases.iter().filter(|l| l.durable && !l.ending).map(named).collect();
+        let ended = || watch.leases.iter().filter(|lease| which(lease));
+        let all: Vec<_> = ended().map(named).collect();
+        let leases: Vec<_> = ended().filter(|l| l.durable && !l.ending).map(named).collect();
         if !leases.is_empty() {
             let write = Write::RemoveInbound { account: account.id, leases };
             self.write(write, Then::Nothing);

@@ -68,6 +68,7 @@ impl Hub {
         let report = Report { presentity: account.address.clone(), presence };
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
+        place.leases.iter_mut().for_each(|lease| lease.crossing = false);
         let (to, serial) = (place.watcher.clone(), place.serial);
         // A watcher of another domain may be told in a protocol whose news name a subscription, whatever it was
         // asked for in: any of its tokens will do.
@@ -128,6 +129,10 @@ impl Hub {
             }
             _ => named,
         };
+        if passing && watch.leases.iter().any(|lease| lease.crossing) {
+            // He has asked since: his server is there again.
+            return self.mark_dirty(key);
+        }
         match pause(tries, named).filter(|_| passing) {
             Some(pause) => {
                 watch.telling = Telling::Again { at: now.tick + pause, tries: tries + 1 };

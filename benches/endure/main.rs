@@ -1,0 +1,58 @@
+//! Endurance: the real process killed again and again, and left running for long.
+//!
+//! `cargo bench --bench endure -- kill --times 1000` kills servers under load, starts them again and looks whether
+//! all is there that was promised. Both print a table; `docs/performance.md` and `docs/security.md` say how to read
+//! it.
+
+mod home;
+mod kill;
+mod line;
+#[path = "../rig/mod.rs"]
+mod rig;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use rig::report::Report;
+use rig::{Failure, proc};
+
+/// What hearth keeps through a thousand deaths, and whether it grows.
+///
+/// LOAD_HEARTH names another server binary than the one just built.
+#[derive(Parser)]
+#[command(name = "endure")]
+struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// SIGKILL under load, a restart, and a look at everything that was promised.
+    Kill(kill::Options),
+}
+
+fn run() -> Result<bool, Failure> {
+    let arguments = Arguments::parse();
+    let mut report = Report::default();
+    let good = match arguments.part {
+        Part::Kill(options) => kill::run(&options, &mut report)?,
+    };
+    print!("{report}");
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(why)) => {
+            proc::note(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
