@@ -3,21 +3,18 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll};
-
 use crate::Bench;
 use crate::rig::Failure;
-use crate::rig::engine::Conn;
+use crate::rig::crowd;
 use crate::rig::house::{self, House, SECRET, Service};
+use crate::rig::logins::at_once;
 use crate::rig::pairs::{Door, Yardstick};
 use crate::rig::report::{Report, median, micros_each};
-use crate::rig::simp::{self, Routing};
-use crate::rig::transfer::{self, Session};
+use crate::rig::simp::Routing;
+use crate::rig::transfer::Session;
 
 /// Changes of presence in one round.
 const CHANGES: u64 = 50;
-/// Threads that log in at the same time.
-const AT_ONCE: usize = 32;
 
 fn user(index: usize) -> String {
     format!("user{index}")
@@ -136,29 +133,6 @@ pub fn scram_logins(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Has `count` logins made by several threads at a time; each has users of its own, so that nobody is there twice.
-fn at_once(
-    count: u64,
-    accounts: usize,
-    log_in: impl Fn(&mut dyn Iterator<Item = usize>) -> Result<(), Failure> + Sync,
-) -> Result<(), Failure> {
-    let log_in = &log_in;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE)
-            .map(|thread| {
-                scope.spawn(move || {
-                    let turns = (thread as u64..count).step_by(AT_ONCE);
-                    let round = |turn| turn as usize / AT_ONCE % (accounts / AT_ONCE);
-                    log_in(&mut turns.map(|turn| thread + AT_ONCE * round(turn)))
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(Failure("a thread panicked".into()))))
-    })
-}
-
 fn log_in_and_out(house: &House, users: &mut dyn Iterator<Item = usize>, reuse: bool) -> Result<(), Failure> {
     let mut kept = None;
     for index in users {
@@ -180,17 +154,7 @@ pub fn fan_out(bench: &Bench, report: &mut Report, service: Service) -> Result<(
     let house = bench.house(&format!("{}.star.test", service.name()), [127, 0, 0, 1])?;
     house.populate((0..bench.watchers).map(user).chain(["star".into()]), true)?;
     let server = house.serve(None)?;
-    let star = house.user("star");
-    let mut door = Door::open((&house, service))?;
-    let mut crowd = Crowd::new(door.enter(&star, false)?, Script::of(service, &star))?;
-    crowd.begin()?;
-    for index in 0..bench.watchers {
-        let watcher = house.user(&user(index));
-        let mut conn = door.enter(&watcher, false)?;
-        conn.out = crowd.script.subscribe(&watcher).into_bytes();
-        crowd.add(conn)?;
-    }
-    crowd.subscribed()?;
+    let mut crowd = crowd::of_house((&house, service), "star", bench.watchers, user)?;
     let mut yardstick = Yardstick::start(bench.pairs, bench.operations / 4)?;
     let mut costs = Vec::new();
     for round in 0..=bench.rounds {
@@ -214,162 +178,6 @@ pub fn fan_out(bench: &Bench, report: &mut Report, service: Service) -> Result<(
         cost <= 0.6 * b,
     );
     Ok(())
-}
-
-/// What the star and those who watch him say.
-struct Script {
-    service: Service,
-    star: String,
-    simp: simp::Answerer,
-    transfer: transfer::Answerer,
-}
-
-impl Script {
-    fn of(service: Service, star: &str) -> Script {
-        let (simp, transfer) = (simp::Answerer::new(), transfer::Answerer::new());
-        Script { service, star: star.to_owned(), simp, transfer }
-    }
-
-    /// Octets used, and requests answered.
-    fn answer(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
-        match self.service {
-            Service::Simp => self.simp.answer(input, out),
-            Service::Imtp | Service::Pitp => self.transfer.answer(input, out),
-        }
-    }
-
-    fn subscribe(&self, watcher: &str) -> String {
-        let star = &self.star;
-        match self.service {
-            Service::Simp => format!(
-                "<properties><entry key=\"action\">subscribe</entry><entry key=\"request\">2</entry>\
-                 <entry key=\"to\">{star}</entry><entry key=\"from\">{watcher}</entry>\
-                 <entry key=\"duration\">-1</entry></properties>\n"
-            ),
-            Service::Imtp | Service::Pitp => format!(
-                ">3 subscribe\r\nSubscription: /presence:{watcher}\r\nPresentity: presence:{star}\r\n\r\n"
-            ),
-        }
-    }
-
-    /// In the reply to that.
-    fn subscribed(&self) -> &'static [u8] {
-        match self.service {
-            Service::Simp => b">describe<",
-            Service::Imtp | Service::Pitp => b" ok (subscribe)",
-        }
-    }
-
-    /// What has to be said before anybody watches, and what is in the reply to it: who is to see what.
-    fn begin(&self) -> Option<(String, &'static [u8])> {
-        let insert = self.show(3, "insert-mapping", "Wpattern: *\r\n", "here");
-        (self.service != Service::Simp).then_some((insert, b" ok (insert-mapping)"))
-    }
-
-    /// The star's next change, and what is in the reply to it.
-    fn change(&self, number: u64) -> (String, &'static [u8]) {
-        let (id, text) = (number + 4, format!("change {number}"));
-        match self.service {
-            Service::Simp => {
-                let set = format!(
-                    "<properties><entry key=\"action\">set profile</entry><entry key=\"request\">{id}</entry>\
-                     <entry key=\"message\">{text}</entry></properties>\n"
-                );
-                (set, b">okay<")
-            }
-            Service::Imtp | Service::Pitp => (self.show(id, "change", "", &text), b" ok (change)"),
-        }
-    }
-
-    /// An edit of the first mapping, which shows that he is there and this text.
-    fn show(&self, id: u64, method: &str, more: &str, text: &str) -> String {
-        let star = &self.star;
-        let document = format!(
-            "presentity = presence:{star}\r\ncontact = im:{star} {{\r\n  status = open\r\n}}\r\n\
-             namespace:hearth = urn:hearth:presence\r\nhearth:message = \"{text}\"\r\n"
-        );
-        let length = document.len();
-        format!(
-            ">{id} {method}\r\nPresentity: presence:{star}\r\nMapping: 1\r\n{more}\
-             Content-Length: {length}\r\n\r\n{document}"
-        )
-    }
-}
-
-/// One who is watched (the first connection) and all who watch him.
-struct Crowd {
-    poll: Poll,
-    events: Events,
-    conns: Vec<Conn>,
-    script: Script,
-    buffer: Vec<u8>,
-}
-
-impl Crowd {
-    fn new(star: Conn, script: Script) -> Result<Crowd, Failure> {
-        let (poll, events) = (Poll::new()?, Events::with_capacity(1024));
-        let mut crowd = Crowd { poll, events, conns: Vec::new(), script, buffer: vec![0; 64 * 1024] };
-        crowd.add(star)?;
-        Ok(crowd)
-    }
-
-    fn add(&mut self, mut conn: Conn) -> Result<(), Failure> {
-        conn.register(&self.poll, self.conns.len())?;
-        conn.flush()?;
-        self.conns.push(conn);
-        Ok(())
-    }
-
-    /// Reads, counts and answers until so many requests have come to the watchers, and so many replies
-    /// of one kind to the others.
-    fn until(&mut self, requests: u64, reply: &[u8], replies: u64) -> Result<(), Failure> {
-        let finder = memchr::memmem::Finder::new(reply);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let (mut asked, mut replied) = (0, 0);
-        while asked < requests || replied < replies {
-            if Instant::now() > deadline {
-                return Err(Failure(format!(
-                    "{asked} of {requests} notifications, {replied} of {replies} replies"
-                )));
-            }
-            self.poll.poll(&mut self.events, Some(Duration::from_secs(1)))?;
-            for event in &self.events {
-                let conn = &mut self.conns[event.token().0];
-                let script = &self.script;
-                conn.read(&mut self.buffer, |input, out| {
-                    let (used, count) = script.answer(input, out);
-                    asked += count;
-                    replied += finder.find_iter(&input[..used]).count() as u64;
-                    used
-                })?;
-                conn.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), Failure> {
-        let Some((text, reply)) = self.script.begin() else { return Ok(()) };
-        self.say(&text)?;
-        self.until(0, reply, 1)
-    }
-
-    fn subscribed(&mut self) -> Result<(), Failure> {
-        self.until(0, self.script.subscribed(), self.conns.len() as u64 - 1)
-    }
-
-    /// The star changes his description, and everybody is told.
-    fn change(&mut self, number: u64) -> Result<(), Failure> {
-        let (text, reply) = self.script.change(number);
-        self.say(&text)?;
-        self.until(self.conns.len() as u64 - 1, reply, 1)
-    }
-
-    /// The star says something.
-    fn say(&mut self, text: &str) -> Result<(), Failure> {
-        self.conns[0].out.extend_from_slice(text.as_bytes());
-        self.conns[0].flush()
-    }
 }
 
 /// The time from the start of a server with many accounts to its first answered login.

@@ -79,16 +79,32 @@ impl House {
         peers: &[(&str, SocketAddr)],
         tls: bool,
     ) -> Result<House, Failure> {
+        let addresses = [address, free_port(address.ip())?, free_port(address.ip())?];
+        let peers: Vec<_> = peers.iter().map(|(peer, at)| (*peer, Service::Simp, *at)).collect();
+        House::build_at(parent, domain, addresses, &peers, tls)
+    }
+
+    /// The same at addresses for SIMP, IMTP and PITP, with peers of either family.
+    ///
+    /// # Errors
+    /// Whatever keeps the files from being written.
+    pub fn build_at(
+        parent: &Path,
+        domain: &str,
+        [address, imtp, pitp]: [SocketAddr; 3],
+        peers: &[(&str, Service, SocketAddr)],
+        tls: bool,
+    ) -> Result<House, Failure> {
         let dir = parent.join(domain);
         fs::create_dir_all(&dir)?;
-        let [imtp, pitp] = [free_port(address.ip())?, free_port(address.ip())?];
         let mut text = format!("domains = [\"{domain}\"]\ndata_dir = \"{}\"\n\n", dir.display());
         for (service, at) in [(Service::Simp, address), (Service::Imtp, imtp), (Service::Pitp, pitp)] {
             let name = service.name();
             write!(text, "[[listen]]\nprotocol = \"{name}\"\naddress = \"{at}\"\ntls = {tls}\n\n")?;
         }
-        for (peer, at) in peers {
-            write!(text, "[[peer]]\ndomain = \"{peer}\"\nprotocol = \"simp\"\naddress = \"{at}\"\n\n")?;
+        for (peer, service, at) in peers {
+            let name = service.name();
+            write!(text, "[[peer]]\ndomain = \"{peer}\"\nprotocol = \"{name}\"\naddress = \"{at}\"\n\n")?;
         }
         let client = if tls {
             text.push_str("[tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n\n");

@@ -63,6 +63,18 @@ pub fn push_id(id: u64, out: &mut Vec<u8>) {
 /// # Errors
 /// If the relay does not start.
 pub fn start(pairs: usize, body: usize, reply: usize) -> Result<(Process, Load<Lines>), Failure> {
+    let (process, lines, connected) = prepare(pairs, body, reply)?;
+    Ok((process, Load::new(lines, connected)?))
+}
+
+/// The relay, its lines, and pairs of connections: the sender's, the recipient's.
+pub type Prepared = (Process, Lines, Vec<(Conn, Conn)>);
+
+/// The same, for another generator.
+///
+/// # Errors
+/// If the relay does not start.
+pub fn prepare(pairs: usize, body: usize, reply: usize) -> Result<Prepared, Failure> {
     let mut command = proc::on_core(proc::SERVER_CORE, &std::env::current_exe()?);
     command.args(["relay", "127.0.0.1:0"]).stdout(Stdio::piped());
     let mut process = Process::start(command)?;
@@ -75,5 +87,5 @@ pub fn start(pairs: usize, body: usize, reply: usize) -> Result<(Process, Load<L
         let receiver = Conn::new(TcpStream::connect(address)?, Vec::new())?;
         connected.push((sender, receiver));
     }
-    Ok((process, Load::new(Lines { body: vec![b'x'; body], reply: vec![b'x'; reply] }, connected)?))
+    Ok((process, Lines { body: vec![b'x'; body], reply: vec![b'x'; reply] }, connected))
 }

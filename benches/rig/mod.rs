@@ -4,9 +4,12 @@
 //! Each benchmark takes it in with `#[path = "../rig/mod.rs"] mod rig;` and uses what it needs.
 #![allow(dead_code)]
 
+pub mod crowd;
 pub mod engine;
+pub mod group;
 pub mod house;
 pub mod lines;
+pub mod logins;
 pub mod paced;
 pub mod pairs;
 pub mod pipe;

@@ -36,6 +36,18 @@ pub type Pairs = Load<Box<dyn Wire>>;
 /// # Errors
 /// If a login is refused.
 pub fn connect(pairs: usize, from: (&House, Service), to: (&House, Service)) -> Result<Pairs, Failure> {
+    let (wire, conns) = log_in(pairs, from, to)?;
+    Load::new(wire, conns)
+}
+
+/// How messages look, and pairs of connections: the sender's, the recipient's.
+pub type LoggedIn = (Box<dyn Wire>, Vec<(Conn, Conn)>);
+
+/// The same, for another generator.
+///
+/// # Errors
+/// If a login is refused.
+pub fn log_in(pairs: usize, from: (&House, Service), to: (&House, Service)) -> Result<LoggedIn, Failure> {
     let (mut there, mut here) = (Door::open(to)?, Door::open(from)?);
     let (mut conns, mut names) = (Vec::new(), Vec::new());
     for (alice, bob) in (0..pairs).map(pair) {
@@ -44,7 +56,7 @@ pub fn connect(pairs: usize, from: (&House, Service), to: (&House, Service)) -> 
         conns.push((here.enter(&alice, false)?, recipient));
         names.push((alice, bob));
     }
-    Load::new(Box::new(Crossing { from: wire(from.1, &names), to: wire(to.1, &names) }), conns)
+    Ok((Box::new(Crossing { from: wire(from.1, &names), to: wire(to.1, &names) }), conns))
 }
 
 fn wire(service: Service, names: &[(String, String)]) -> Box<dyn Wire> {

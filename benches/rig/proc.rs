@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -51,7 +51,6 @@ pub fn bind(pid: u32, core: usize) {
 /// A process under measurement; ended when dropped.
 pub struct Process {
     child: Child,
-    root: PathBuf,
 }
 
 impl Process {
@@ -61,8 +60,7 @@ impl Process {
     /// If it can't be started.
     pub fn start(mut command: Command) -> Result<Process, Failure> {
         let child = command.spawn().map_err(|e| Failure(format!("cannot start {command:?}: {e}")))?;
-        let root = PathBuf::from(format!("/proc/{}", child.id()));
-        Ok(Process { child, root })
+        Ok(Process { child })
     }
 
     /// Its standard output, if it was piped.
@@ -76,21 +74,7 @@ impl Process {
     /// # Errors
     /// If `/proc` has nothing about it: it has ended.
     pub fn cpu(&self) -> Result<Duration, Failure> {
-        let mut nanoseconds = 0_u64;
-        for task in fs::read_dir(self.root.join("task"))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanoseconds += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-        if nanoseconds > 0 { Ok(Duration::from_nanos(nanoseconds)) } else { self.cpu_by_ticks() }
-    }
-
-    /// The same from `stat`, in hundredths of a second, for kernels without `schedstat`.
-    fn cpu_by_ticks(&self) -> Result<Duration, Failure> {
-        let text = fs::read_to_string(self.root.join("stat"))?;
-        let after_name = text.rsplit(')').next().unwrap_or("");
-        let ticks: u64 =
-            after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-        Ok(Duration::from_millis(ticks * 10))
+        cpu(self.id())
     }
 
     /// Resident memory in octets.
@@ -98,10 +82,7 @@ impl Process {
     /// # Errors
     /// If `/proc` has nothing about it.
     pub fn resident(&self) -> Result<u64, Failure> {
-        let text = fs::read_to_string(self.root.join("smaps_rollup"))?;
-        let line = text.lines().find_map(|l| l.strip_prefix("Rss:"));
-        let kib = line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
-        Ok(kib.ok_or("no Rss in smaps_rollup")? * 1024)
+        memory(self.id(), "Rss:")
     }
 
     /// How many threads it has.
@@ -109,7 +90,7 @@ impl Process {
     /// # Errors
     /// If `/proc` has nothing about it.
     pub fn threads(&self) -> Result<usize, Failure> {
-        Ok(fs::read_dir(self.root.join("task"))?.count())
+        Ok(fs::read_dir(format!("/proc/{}/task", self.id()))?.count())
     }
 
     /// Its process id.
@@ -143,6 +124,39 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU time of all threads of a process, as [`Process::cpu`].
+///
+/// # Errors
+/// If `/proc` has nothing about it: it has ended.
+pub fn cpu(id: u32) -> Result<Duration, Failure> {
+    let mut nanoseconds = 0_u64;
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    }
+    if nanoseconds > 0 { Ok(Duration::from_nanos(nanoseconds)) } else { cpu_by_ticks(id) }
+}
+
+/// The same from `stat`, in hundredths of a second, for kernels without `schedstat`.
+fn cpu_by_ticks(id: u32) -> Result<Duration, Failure> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let after_name = text.rsplit(')').next().unwrap_or("");
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// A line of a process's memory (`Rss:`, `Pss:`), octets.
+///
+/// # Errors
+/// If `/proc` has nothing about it.
+pub fn memory(id: u32, line: &str) -> Result<u64, Failure> {
+    let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+    let found = text.lines().find_map(|l| l.strip_prefix(line));
+    let kib = found.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
+    Ok(kib.ok_or_else(|| Failure(format!("no {line} in smaps_rollup")))? * 1024)
 }
 
 /// Tells the user how far it is, on standard error.
