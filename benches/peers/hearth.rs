@@ -73,7 +73,7 @@ impl Peer for Hearth {
         let (house, server) = self.house(bench, "messages", users(bench.pairs))?;
         let at = (&house, self.messages);
         let (wire, pairs) = pairs::log_in(bench.pairs, at, at)?;
-        Ok(Some(Messages { servers: vec![server], wire, pairs }))
+        Ok(Some(Messages { servers: vec![server], wire, pairs, most: u64::MAX }))
     }
 
     fn federated(&self, bench: &Bench) -> Result<Option<Messages>, Failure> {
@@ -83,7 +83,7 @@ impl Peer for Hearth {
         let (here, there) = (self.half(bench, &parent, &a, &b)?, self.half(bench, &parent, &b, &a)?);
         let servers = vec![Group::of(here.serve(None)?), Group::of(there.serve(None)?)];
         let (wire, pairs) = pairs::log_in(bench.pairs, (&here, self.messages), (&there, self.messages))?;
-        Ok(Some(Messages { servers, wire, pairs }))
+        Ok(Some(Messages { servers, wire, pairs, most: u64::MAX }))
     }
 
     fn watchers(&self, bench: &Bench) -> Result<Option<Watchers>, Failure> {
@@ -133,6 +133,6 @@ impl Peer for Relay {
 
     fn messages(&self, bench: &Bench) -> Result<Option<Messages>, Failure> {
         let (process, lines, pairs) = lines::prepare(bench.pairs, BODY, 0)?;
-        Ok(Some(Messages { servers: vec![Group::of(process)], wire: Box::new(lines), pairs }))
+        Ok(Some(Messages { servers: vec![Group::of(process)], wire: Box::new(lines), pairs, most: u64::MAX }))
     }
 }

@@ -4,12 +4,15 @@
 //! from the configuration kept beside this file, and loads them, hearth and the bare relay in turn within each
 //! round, all by one generator. `docs/performance.md` says how to read it.
 
+mod ejabberd;
 mod hearth;
 mod measures;
 mod peer;
+mod prosody;
 mod results;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod xmpp;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -172,7 +175,13 @@ fn describe(results: &mut Results, arguments: &Arguments) {
 
 /// All servers, in the order of the tables.
 fn everybody() -> Vec<Box<dyn Peer>> {
-    vec![Box::new(hearth::Relay), Box::new(hearth::SIMP), Box::new(hearth::IMTP)]
+    vec![
+        Box::new(hearth::Relay),
+        Box::new(hearth::SIMP),
+        Box::new(hearth::IMTP),
+        Box::new(xmpp::Xmpp(prosody::Prosody)),
+        Box::new(xmpp::Xmpp(ejabberd::Ejabberd)),
+    ]
 }
 
 fn run() -> Result<bool, Failure> {

@@ -51,12 +51,14 @@ fn in_turn<T>(
     (measure, unit): (&str, &'static str),
     running: &mut Vec<Running<T>>,
     results: &mut Results,
-    mut take: impl FnMut(&mut T) -> Result<f64, Failure>,
+    mut take: impl FnMut(&mut T) -> Result<Option<f64>, Failure>,
 ) {
     for _ in 0..bench.rounds {
         running.retain_mut(|one| match take(&mut one.what) {
             Ok(figure) => {
-                results.add(measure, unit, one.peer, figure);
+                if let Some(figure) = figure {
+                    results.add(measure, unit, one.peer, figure);
+                }
                 true
             }
             Err(Failure(why)) => {
@@ -76,19 +78,22 @@ pub fn messages(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results, f
     let what = if federated { "message between two domains" } else { "message" };
     let mut running = start(what, peers, results, |peer| {
         let prepared = if federated { peer.federated(bench) } else { peer.messages(bench) }?;
-        let Some(Messages { servers, wire, pairs }) = prepared else { return Ok(None) };
+        let Some(Messages { servers, wire, pairs, most }) = prepared else { return Ok(None) };
         let load: Pairs = Load::new(wire, pairs)?;
-        Ok(Some((servers, load)))
+        Ok(Some((servers, load, most)))
     });
     for window in bench.windows.iter().copied() {
         let operations = bench.operations * if window == 1 { 1 } else { 2 };
         let measure = format!("{what}, {window} in flight");
-        in_turn(bench, (&measure, "µs"), &mut running, results, |(servers, load)| {
+        in_turn(bench, (&measure, "µs"), &mut running, results, |(servers, load, most)| {
+            if window > *most {
+                return Ok(None);
+            }
             // Caches, buffers and collectors as they are in the middle of things.
             load.run(operations / 5, window, None)?;
             let before = cpu(servers)?;
             load.run(operations, window, None)?;
-            Ok(micros_each(cpu(servers)? - before, operations))
+            Ok(Some(micros_each(cpu(servers)? - before, operations)))
         });
     }
 }
@@ -113,7 +118,7 @@ pub fn watchers(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
         }
         // The last answers.
         crowd.hush(QUIET)?;
-        Ok(micros_each(server.cpu()? - before, CHANGES * crowd.watchers()))
+        Ok(Some(micros_each(server.cpu()? - before, CHANGES * crowd.watchers())))
     });
 }
 
@@ -122,7 +127,12 @@ pub fn logins(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
     let measure = "login and logout";
     let count = (bench.operations / 20).max(32);
     let all = |log_in: &(dyn Fn(usize) -> Result<(), Failure> + Sync), count| {
-        at_once(count, bench.accounts, |users| users.try_for_each(log_in))
+        at_once(count, bench.accounts, |users| {
+            for user in users {
+                log_in(user)?;
+            }
+            Ok(())
+        })
     };
     let mut running = start(measure, peers, results, |peer| {
         let Some(Logins { server, log_in }) = peer.logins(bench)? else { return Ok(None) };
@@ -135,7 +145,7 @@ pub fn logins(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
         all(&**log_in, count)?;
         // Let it tidy up behind the last ones.
         std::thread::sleep(QUIET);
-        Ok(micros_each(server.cpu()? - before, count))
+        Ok(Some(micros_each(server.cpu()? - before, count)))
     });
 }
 
@@ -143,7 +153,10 @@ pub fn logins(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
 pub fn idle(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
     let mut out = Vec::new();
     for _ in 0..bench.rounds {
-        for peer in peers.iter().filter(|p| !out.contains(&p.name())) {
+        for peer in peers {
+            if out.contains(&peer.name()) {
+                continue;
+            }
             let measured = peer.idle(bench).and_then(|idle| match idle {
                 Some(idle) => fill(bench, peer.name(), idle, results),
                 None => Ok(()),

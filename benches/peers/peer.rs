@@ -72,6 +72,8 @@ pub struct Messages {
     pub wire: Box<dyn Wire>,
     /// The sender's connection, the recipient's.
     pub pairs: Vec<(Conn, Conn)>,
+    /// The most messages that may be under way in a pair.
+    pub most: u64,
 }
 
 /// A server with one user whom others watch.

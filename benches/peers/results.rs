@@ -76,30 +76,30 @@ impl Results {
         self.failures.is_empty()
     }
 
-    /// The median of what a server was measured at.
-    fn median(&self, measure: &str, peer: &str) -> Option<f64> {
-        let rounds = self.measures.iter().find(|m| m.name == measure)?.rounds.get(peer)?;
-        Some(median(rounds))
+    /// How many times another's figure is ours: the median over the rounds, compared within each.
+    fn ratio(&self, measure: &str, ours: &str, theirs: &str) -> Option<f64> {
+        let rounds = &self.measures.iter().find(|m| m.name == measure)?.rounds;
+        let (own, other) = (rounds.get(ours)?, rounds.get(theirs)?);
+        let ratios: Vec<f64> = own.iter().zip(other).map(|(own, other)| other / own).collect();
+        Some(median(&ratios))
     }
 
     /// The aim that `ours` be at least so many times below each of `theirs` that was measured.
-    pub fn below(&mut self, measure: &str, ours: &str, theirs: &[&str], times: f64) {
+    pub fn below(&mut self, measure: &str, ours: &str, theirs: &[&str], aimed: f64) {
         for their in theirs {
-            let (Some(own), Some(other)) = (self.median(measure, ours), self.median(measure, their)) else {
-                continue;
-            };
-            let aim = format!("{measure}: {ours} at least {times} times below {their}");
-            self.verdicts.push(Verdict { aim, times: other / own, met: other / own >= times });
+            if let Some(times) = self.ratio(measure, ours, their) {
+                let aim = format!("{measure}: {ours} at least {aimed} times below {their}");
+                self.verdicts.push(Verdict { aim, times, met: times >= aimed });
+            }
         }
     }
 
     /// The aim that `ours` be at most so many times `theirs`.
-    pub fn at_most(&mut self, measure: &str, ours: &str, their: &str, times: f64) {
-        let (Some(own), Some(other)) = (self.median(measure, ours), self.median(measure, their)) else {
-            return;
-        };
-        let aim = format!("{measure}: {ours} at most {times} times {their}");
-        self.verdicts.push(Verdict { aim, times: own / other, met: own / other <= times });
+    pub fn at_most(&mut self, measure: &str, ours: &str, their: &str, aimed: f64) {
+        if let Some(times) = self.ratio(measure, their, ours) {
+            let aim = format!("{measure}: {ours} at most {aimed} times {their}");
+            self.verdicts.push(Verdict { aim, times, met: times <= aimed });
+        }
     }
 
     /// For reading, as Markdown.

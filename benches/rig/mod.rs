@@ -19,6 +19,7 @@ pub mod report;
 pub mod shim;
 pub mod simp;
 pub mod transfer;
+pub mod xmpp;
 
 use std::fmt;
 use std::path::PathBuf;
