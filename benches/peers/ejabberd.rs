@@ -16,7 +16,7 @@ const PROGRAM: &str = "/usr/bin/erl";
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// One scheduler of each kind, since there is one core; none of them waits busily, which would be counted as work.
 const MACHINE: &str = "-noinput +K true +P 250000 +S 1:1 +SDcpu 1:1 +SDio 1 +A 1 \
-    +sbwt none +sbwtdcpu none +sbwtdio none -heart off";
+    +sbwt none +sbwtdcpu none +sbwtdio none";
 
 impl Kind for Ejabberd {
     const NAME: &'static str = "ejabberd";
