@@ -81,8 +81,8 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000, 10_000, 20_000])]
     rates: Vec<u64>,
     /// Seconds that each of them lasts.
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
     /// Watchers of one user.
     #[arg(long, default_value_t = 1000)]
     watchers: usize,
@@ -110,7 +110,7 @@ pub struct Bench {
     /// Messages per second of the measures at fixed rates.
     pub rates: Vec<u64>,
     /// Seconds that each of them lasts.
-    pub seconds: u64,
+    pub seconds: f64,
     /// Watchers of one user.
     pub watchers: usize,
     /// Idle connections.

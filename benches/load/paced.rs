@@ -57,7 +57,7 @@ pub fn beside_relay(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
 }
 
 fn take<W: Wire>(bench: &Bench, who: &str, load: &mut Load<W>, rate: u64) -> Result<Paced, Failure> {
-    let paced = load.pace(rate, Duration::from_secs(bench.seconds))?;
+    let paced = load.pace(rate, Duration::try_from_secs_f64(bench.seconds)?)?;
     proc::note(&format!("{who} at {rate} per second: {paced}"));
     Ok(paced)
 }
