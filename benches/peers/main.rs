@@ -6,6 +6,7 @@
 
 mod ejabberd;
 mod hearth;
+mod kamailio;
 mod measures;
 mod peer;
 mod prosody;
@@ -31,6 +32,8 @@ enum Part {
     Messages,
     /// The same between two domains.
     Federated,
+    /// Latency at fixed rates.
+    Paced,
     /// A change of presence and its watchers.
     Watchers,
     /// Logins and logouts.
@@ -63,6 +66,12 @@ struct Arguments {
     /// Messages under way in each pair: the loads to measure.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
     windows: Vec<u64>,
+    /// Messages per second of the measure at fixed rates.
+    #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000, 10_000, 20_000])]
+    rates: Vec<u64>,
+    /// Seconds that each of them lasts.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
     /// Watchers of one user.
     #[arg(long, default_value_t = 1000)]
     watchers: usize,
@@ -90,6 +99,10 @@ pub struct Bench {
     pub pairs: usize,
     /// Messages under way in each pair: the loads to measure.
     pub windows: Vec<u64>,
+    /// Messages per second of the measure at fixed rates.
+    pub rates: Vec<u64>,
+    /// Seconds that each of them lasts.
+    pub seconds: f64,
     /// Watchers of one user.
     pub watchers: usize,
     /// Users who log in and out.
@@ -128,6 +141,7 @@ impl Bench {
         match part {
             Part::Messages => measures::messages(self, peers, results, false),
             Part::Federated => measures::messages(self, peers, results, true),
+            Part::Paced => measures::paced(self, peers, results),
             Part::Watchers => measures::watchers(self, peers, results),
             Part::Logins => measures::logins(self, peers, results),
             Part::Idle => measures::idle(self, peers, results),
@@ -136,7 +150,8 @@ impl Bench {
 
     /// What is aimed at.
     fn judge(&self, results: &mut Results) {
-        let (all, xmpp) = (["Prosody", "ejabberd", "Kamailio"], ["Prosody", "ejabberd"]);
+        let all = ["Prosody", "ejabberd", "Kamailio", "Kamailio UDP"];
+        let (xmpp, sip) = (["Prosody", "ejabberd"], ["Kamailio", "Kamailio UDP"]);
         for ours in ["hearth SIMP", "hearth IMTP"] {
             results.below("message, 1 in flight", ours, &all, 6.0);
             results.below("message, 16 in flight", ours, &all, 10.0);
@@ -146,8 +161,9 @@ impl Bench {
                 results.below(&measure, ours, &xmpp, 20.0);
                 results.below(&measure, ours, &["Kamailio"], 4.0);
             }
-            results.below("login and logout", ours, &["Kamailio"], 3.0);
+            results.below("login and logout", ours, &sip, 3.0);
             results.below("login and logout", ours, &xmpp, 20.0);
+            results.at_most("5000 per second, p99", ours, "bare relay", 2.0);
         }
     }
 }
@@ -181,6 +197,9 @@ fn everybody() -> Vec<Box<dyn Peer>> {
         Box::new(hearth::IMTP),
         Box::new(xmpp::Xmpp(prosody::Prosody)),
         Box::new(xmpp::Xmpp(ejabberd::Ejabberd)),
+        Box::new(kamailio::CONNECTED),
+        Box::new(kamailio::DATAGRAMS),
+        Box::new(kamailio::STATEFUL),
     ]
 }
 
@@ -211,6 +230,8 @@ fn run() -> Result<bool, Failure> {
         operations: arguments.operations,
         pairs: arguments.pairs,
         windows: arguments.windows,
+        rates: arguments.rates,
+        seconds: arguments.seconds,
         watchers: arguments.watchers,
         accounts: arguments.accounts.max(rig::logins::AT_ONCE),
         idle: arguments.idle,

@@ -10,6 +10,7 @@ use crate::rig::Failure;
 use crate::rig::engine::Load;
 use crate::rig::group::Group;
 use crate::rig::logins::at_once;
+use crate::rig::paced::micros;
 use crate::rig::pairs::Pairs;
 use crate::rig::proc::note;
 use crate::rig::report::micros_each;
@@ -73,15 +74,19 @@ fn cpu(servers: &[Group]) -> Result<Duration, Failure> {
     servers.iter().map(Group::cpu).sum()
 }
 
+/// Servers, the load of their pairs of users, and the most messages that may be under way in a pair.
+type Loaded = (Vec<Group>, Pairs, u64);
+
+fn prepare(bench: &Bench, peer: &dyn Peer, federated: bool) -> Result<Option<Loaded>, Failure> {
+    let prepared = if federated { peer.federated(bench) } else { peer.messages(bench) }?;
+    let Some(Messages { servers, wire, pairs, most }) = prepared else { return Ok(None) };
+    Ok(Some((servers, Load::new(wire, pairs)?, most)))
+}
+
 /// Acknowledged messages, within one domain or between two.
 pub fn messages(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results, federated: bool) {
     let what = if federated { "message between two domains" } else { "message" };
-    let mut running = start(what, peers, results, |peer| {
-        let prepared = if federated { peer.federated(bench) } else { peer.messages(bench) }?;
-        let Some(Messages { servers, wire, pairs, most }) = prepared else { return Ok(None) };
-        let load: Pairs = Load::new(wire, pairs)?;
-        Ok(Some((servers, load, most)))
-    });
+    let mut running = start(what, peers, results, |peer| prepare(bench, peer, federated));
     for window in bench.windows.iter().copied() {
         let operations = bench.operations * if window == 1 { 1 } else { 2 };
         let measure = format!("{what}, {window} in flight");
@@ -96,6 +101,51 @@ pub fn messages(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results, f
             Ok(Some(micros_each(cpu(servers)? - before, operations)))
         });
     }
+}
+
+/// Latency at fixed rates, and what a message costs at them.
+pub fn paced(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
+    let what = "message at a fixed rate";
+    let mut running = start(what, peers, results, |peer| prepare(bench, peer, false));
+    // An open loop can't promise how many are under way.
+    running.retain(|one| one.what.2 == u64::MAX);
+    for rate in bench.rates.iter().copied() {
+        for _ in 0..bench.rounds {
+            running.retain_mut(|one| match pace(bench, rate, one, results) {
+                Ok(()) => true,
+                Err(Failure(why)) => {
+                    results.fail(&format!("{what}, {rate} per second"), one.peer, &why);
+                    false
+                }
+            });
+        }
+    }
+}
+
+fn pace(bench: &Bench, rate: u64, one: &mut Running<Loaded>, results: &mut Results) -> Result<(), Failure> {
+    let (servers, load, _) = &mut one.what;
+    let before = cpu(servers)?;
+    let paced = load.pace(rate, Duration::try_from_secs_f64(bench.seconds)?)?;
+    let cost = micros_each(cpu(servers)? - before, paced.operations);
+    let mut add = |what: &str, unit, figure| {
+        results.add(&format!("{rate} per second, {what}"), unit, one.peer, figure);
+    };
+    if !paced.held {
+        add("not held: completed", "per second", paced.completed);
+        return Ok(());
+    }
+    let latency = &paced.latency;
+    for (part, time) in [
+        ("p50", latency.p50),
+        ("p99", latency.p99),
+        ("p99.9", latency.p999),
+        ("max", latency.max),
+        ("generator late, p99", paced.lateness.p99),
+    ] {
+        add(part, "µs", micros(time));
+    }
+    add("CPU of a message", "µs", cost);
+    Ok(())
 }
 
 /// A change of presence and all who are told.

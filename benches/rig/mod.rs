@@ -18,6 +18,7 @@ pub mod relay;
 pub mod report;
 pub mod shim;
 pub mod simp;
+pub mod sip;
 pub mod transfer;
 pub mod xmpp;
 

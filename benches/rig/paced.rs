@@ -21,7 +21,9 @@ use super::report::per_mille;
 /// things.
 const WARM_UP: Duration = Duration::from_millis(250);
 /// How much later than planned the last reply may come, as a part of the whole time, if the rate was held.
-const LEEWAY: u32 = 50;
+const LEEWAY: u32 = 20;
+/// In a short run it may come so late.
+const LEAST_LEEWAY: Duration = Duration::from_millis(100);
 /// The most operations sent before it is looked for replies again.
 const AT_ONCE: u64 = 64;
 
@@ -62,6 +64,8 @@ pub fn micros(time: Duration) -> f64 {
 pub struct Paced {
     /// Operations that were due in a second.
     pub rate: u64,
+    /// All operations that were made, with those before the time that counts.
+    pub operations: u64,
     /// Operations completed in a second.
     pub completed: f64,
     /// Was the rate held: did the last reply come in time, and were there never more operations under way than
@@ -165,12 +169,13 @@ impl Course {
 
     fn result(self, end: Instant) -> Paced {
         let (begin, plan) = (self.due(self.warm), self.due(self.total));
-        let leeway = (plan - begin) / LEEWAY;
+        let leeway = ((plan - begin) / LEEWAY).max(LEAST_LEEWAY);
         // Who has given up has not gone on until the end of the plan.
         let until = if self.given_up { end } else { end.max(plan) };
         let time = until.saturating_duration_since(begin).max(Duration::from_millis(1));
         Paced {
             rate: self.rate,
+            operations: self.done.max(1),
             completed: self.latencies.len() as f64 / time.as_secs_f64(),
             held: !self.given_up && end <= plan + leeway,
             latency: Spread::of(self.latencies),
