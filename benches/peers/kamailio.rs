@@ -28,19 +28,19 @@ pub struct Kamailio {
     name: &'static str,
     configuration: &'static str,
     transport: Transport,
-    /// Relaying with a transaction for each message.
-    stateful: bool,
+    /// As it comes: relaying with a transaction for each message, with the allocator that finds faults.
+    as_shipped: bool,
 }
 
 /// The best over connections: messages are forwarded without state, which is enough for the recipient's 200 to
 /// come back.
 pub const CONNECTED: Kamailio = Kamailio {
     name: "Kamailio",
-    configuration: "TCP; one TCP worker; allocator without debugging (-x fm); registrations in memory, one password \
+    configuration: "TCP; one worker; the quick allocator (-x fm); registrations in memory, one password \
         in the configuration; forward() without state; senders of messages aren't asked for their passwords; for \
         presence tm, presence and presence_xml with all in memory; connections closed without deregistering",
     transport: Transport::Tcp,
-    stateful: false,
+    as_shipped: false,
 };
 
 /// The best over datagrams, which nobody sends again.
@@ -49,15 +49,16 @@ pub const DATAGRAMS: Kamailio = Kamailio {
     configuration: "the same over UDP with one worker; only one message in flight, since the system's buffer for a \
         socket does not hold sixteen of each pair; no presence, where answers to a thousand NOTIFYs at once are lost",
     transport: Transport::Udp,
-    stateful: false,
+    as_shipped: false,
 };
 
-/// As its own default configuration relays: with a transaction for each message.
-pub const STATEFUL: Kamailio = Kamailio {
-    name: "Kamailio t_relay",
-    configuration: "TCP, with a transaction for each message (t_relay()), as its default configuration has it",
+/// As the package and its default configuration have it, but for the number of workers.
+pub const AS_SHIPPED: Kamailio = Kamailio {
+    name: "Kamailio as shipped",
+    configuration: "the first with what the package has by default: a transaction for each message (t_relay()), and the \
+        allocator that checks all it does (qm)",
     transport: Transport::Tcp,
-    stateful: true,
+    as_shipped: true,
 };
 
 fn user(index: usize) -> String {
@@ -105,7 +106,9 @@ impl Kamailio {
         let mut command = Group::command(Path::new(PROGRAM));
         command.args(["-f", CONFIGURATION, "-DD", "-E", "-Y"]).arg(folder);
         // Room for everything; what is not used takes no memory.
-        command.args(["-m", "2048", "-M", "32", "-x", "fm", "-X", "fm"]);
+        command.args(["-m", "2048", "-M", "32"]);
+        let allocator = if self.as_shipped { "qm" } else { "fm" };
+        command.args(["-x", allocator, "-X", allocator]);
         let mut define = |text: String| {
             command.args(["-A", &text]);
         };
@@ -119,7 +122,7 @@ impl Kamailio {
             define(format!("PEER_URI=\"sip:{at};transport={transport}\""));
             define(format!("SELF=\"{transport}:{address}\""));
         }
-        if self.stateful {
+        if self.as_shipped {
             define("STATEFUL=1".into());
         }
         if site.presence {
@@ -192,9 +195,6 @@ impl Peer for Kamailio {
     }
 
     fn federated(&self, bench: &Bench) -> Result<Option<Messages>, Failure> {
-        if self.stateful {
-            return Ok(None);
-        }
         let [a, b] = [[127, 0, 0, 2], [127, 0, 0, 3]].map(|ip| free_port(ip.into()));
         let (a, b) = (("a.test", a?), ("b.test", b?));
         let site = |own: (&'static str, SocketAddr), other| Site {
@@ -209,7 +209,7 @@ impl Peer for Kamailio {
     }
 
     fn watchers(&self, bench: &Bench) -> Result<Option<Watchers>, Failure> {
-        if self.stateful || self.transport == Transport::Udp {
+        if self.transport == Transport::Udp {
             return Ok(None);
         }
         let site = Site { presence: true, ..Site::alone()? };
@@ -230,9 +230,6 @@ impl Peer for Kamailio {
     }
 
     fn logins(&self, bench: &Bench) -> Result<Option<Logins>, Failure> {
-        if self.stateful {
-            return Ok(None);
-        }
         let site = Site::alone()?;
         let server = self.start(bench, &site)?;
         let registrar = self.registrar(&site);
@@ -241,7 +238,7 @@ impl Peer for Kamailio {
     }
 
     fn idle(&self, bench: &Bench) -> Result<Option<Idle>, Failure> {
-        if self.stateful || self.transport == Transport::Udp {
+        if self.transport == Transport::Udp {
             return Ok(None);
         }
         let site = Site::alone()?;
