@@ -17,6 +17,8 @@ use super::Failure;
 use super::engine::{Load, PATIENCE, Wire};
 use super::report::per_mille;
 
+/// What went before comes to rest first.
+const REST: Duration = Duration::from_millis(500);
 /// What comes before the time that counts: caches, buffers and branch predictors as they are in the middle of
 /// things.
 const WARM_UP: Duration = Duration::from_millis(250);
@@ -191,6 +193,7 @@ impl<W: Wire> Load<W> {
     /// # Errors
     /// If the server closes a connection, refuses a message, or stops answering.
     pub fn pace(&mut self, rate: u64, time: Duration) -> Result<Paced, Failure> {
+        std::thread::sleep(REST);
         let mut course = Course::new(rate.max(1), time, self.pairs());
         let mut last = course.start;
         while !course.over() {
