@@ -39,8 +39,18 @@ pub const REQUESTS_IN_FLIGHT: usize = 64;
 pub const REQUESTS_IN_FLIGHT_LINK: usize = 4096;
 /// Malformed objects on one connection before it is closed (OC-28).
 pub const MALFORMED: u8 = 10;
-/// Octets that wait for one slow reader; then it is cut (design 9).
+/// Octets that wait for one slow reader; then it is cut (design 9). Requests of others are refused from half of it
+/// on, so that nobody can have him cut by writing to him.
 pub const UNSENT: usize = 1024 * 1024;
+/// Octets of unfinished commands of all connections together that have not shown who they are; over it the
+/// connections of the address that holds most are cut.
+pub const UNFINISHED: usize = 32 * 1024 * 1024;
+/// Octets of messages of one user that are under way; more of them are refused until some are answered.
+pub const HELD_PER_USER: usize = 4 * 1024 * 1024;
+/// The same for all users of another domain together.
+pub const HELD_PER_PEER: usize = 16 * 1024 * 1024;
+/// Octets of news told to watchers before what was written has gone out.
+pub const TOLD_AT_ONCE: usize = 8 * 1024 * 1024;
 /// Live endpoints of one account (TOC-34): a bit for each in a request's state.
 pub const ENDPOINTS: usize = 32;
 /// Of those, the ones that take everything (OC-47).
@@ -53,6 +63,8 @@ pub const SUBSCRIPTIONS_PER_ACCOUNT: usize = 5000;
 pub const FOREIGN_TOKEN: usize = 1024;
 /// Requests that wait for one peer domain to be found and connected.
 pub const QUEUED_PER_LINK: usize = 1000;
+/// And octets of them.
+pub const QUEUED_OCTETS_PER_LINK: usize = 16 * 1024 * 1024;
 /// Offline accounts kept in memory after use.
 pub const IDLE_ACCOUNTS: usize = 10_000;
 

@@ -65,7 +65,14 @@ pub struct House {
     pitp: SocketAddr,
     /// The roots that its TLS listener is to be checked by, if that is one.
     tls: Option<Arc<ClientConfig>>,
+    /// The port of all protocols on TLS, if it stands beside those in clear.
+    beside: Option<(SocketAddr, Arc<ClientConfig>)>,
 }
+
+/// Limits for a benchmark that is one address and does what thousands would.
+const LIMITS: &str = "[limits]\nconnections_per_address = 100000\nunproven_per_address = 100000\n\
+                      logins_per_second = 1000000\nrequests_per_second_user = 1000000\n\
+                      requests_per_second_peer = 10000000\n";
 
 impl House {
     /// Prepares a folder for a domain at an address of this machine. `peers` are set by hand.
@@ -112,14 +119,39 @@ impl House {
         } else {
             None
         };
-        // The benchmark is one address that does what thousands would.
-        text.push_str(
-            "[limits]\nconnections_per_address = 100000\nunproven_per_address = 100000\n\
-             logins_per_second = 1000000\nrequests_per_second_user = 1000000\n\
-             requests_per_second_peer = 10000000\n",
-        );
+        text.push_str(LIMITS);
         fs::write(dir.join("hearth.toml"), text)?;
-        Ok(House { dir, domain: domain.to_owned(), address, imtp, pitp, tls: client })
+        Ok(House { dir, domain: domain.to_owned(), address, imtp, pitp, tls: client, beside: None })
+    }
+
+    /// Prepares a folder as an operator would have it: limits as they are by default, the protocols in clear
+    /// and, beside them, the port of all on TLS. `further` stands at the end of the configuration.
+    ///
+    /// # Errors
+    /// Whatever keeps the files from being written.
+    pub fn ordinary(parent: &Path, domain: &str, ip: IpAddr, further: &str) -> Result<House, Failure> {
+        let address = free_port(ip)?;
+        let mut house = House::build(parent, domain, address, &[], false)?;
+        let tls = free_port(ip)?;
+        let mut client = certify(&house.dir, domain)?;
+        client.alpn_protocols = vec![b"simp/1.0".to_vec()];
+        house.beside = Some((tls, Arc::new(client)));
+        let file = house.dir.join("hearth.toml");
+        let text = fs::read_to_string(&file)?.replace(LIMITS, "");
+        fs::write(
+            file,
+            format!(
+                "{text}[[listen]]\nprotocol = \"tls\"\naddress = \"{tls}\"\n\n\
+                 [tls]\ncertificate = \"certificate.pem\"\nkey = \"key.pem\"\n\n{further}"
+            ),
+        )?;
+        Ok(house)
+    }
+
+    /// How to reach SIMP on the port of all protocols on TLS.
+    pub fn beside(&self) -> Option<Target> {
+        let (address, config) = self.beside.clone()?;
+        Some(Target { address, tls: Some((config, self.domain.clone())) })
     }
 
     /// Writes the database with accounts of one password, each with the same device key if `keys`.

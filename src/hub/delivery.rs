@@ -19,6 +19,7 @@ use compact_str::CompactString;
 use super::account::{Account, AccountKey};
 use super::acl::Operation;
 use super::address::Address;
+use super::holding::Holding;
 use super::op::{
     Answer, By, EndpointId, Envelope, Lease, NOTIFIER, News, Origin, Refusal, Reply, Report, Request, Seat,
     Thanks, TxId,
@@ -347,6 +348,12 @@ impl Hub {
         waiting: Waiting,
         out: &mut impl Outlet,
     ) -> Option<TxId> {
+        let weight = Holding::weight(envelope);
+        if weight != 0 && !self.holding.take(&envelope.from, &self.domains, weight) {
+            let (kind, answer) = (Kind::from(&envelope.request), Answer::refused(Refusal::QuotaExceeded));
+            self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+            return None;
+        }
         let transaction = Transaction {
             origin,
             kind: Kind::from(&envelope.request),
@@ -362,6 +369,7 @@ impl Hub {
                 Request::Subscribe { lease: Lease::Millis(millis), .. } => Some(*millis),
                 _ => None,
             },
+            weight: weight as u32,
             best: None,
         };
         match self.transactions.open(transaction) {
@@ -460,7 +468,10 @@ impl Hub {
         reply: Reply<'_>,
         out: &mut impl Outlet,
     ) {
-        let Transaction { origin, kind, from, to, sent, lease, .. } = transaction;
+        let Transaction { origin, kind, from, to, sent, lease, weight, .. } = transaction;
+        if weight != 0 {
+            self.holding.release(&from, &self.domains, weight as usize);
+        }
         self.reply_to(now, origin, (kind, lease), &from, &to, sent, reply, out);
     }
 

@@ -11,7 +11,7 @@
 //! * `subscription`, `granting`, `telling`: who watches our users, and what they are told; `mappings`: who sees what.
 //! * `watching`, `contacts`: whom our users watch.
 //! * `items`: what waits for a login; `own`: what a user and the operator change.
-//! * `transaction`: requests on their way; `remote`: those that other domains' servers have yet to answer.
+//! * `transaction`: requests on their way; `holding`: how much of them is in memory; `remote`: those that other domains' servers have yet to answer.
 //!
 //! Nothing here does I/O, reads a clock or draws its own randomness: [`Hub::new`] takes a seed.
 
@@ -23,6 +23,7 @@ mod delivery;
 mod endpoint;
 mod gauge;
 mod granting;
+mod holding;
 mod items;
 mod mappings;
 pub mod op;
@@ -54,6 +55,7 @@ use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
 use granting::Granting;
+use holding::Holding;
 use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, Reply, Seat, TxId};
 use remote::Remote;
 use transaction::Transactions;
@@ -234,6 +236,8 @@ enum Due {
     Return,
     Reports,
     Sweep,
+    /// More watchers are to be told than was good at once.
+    Tell,
 }
 
 /// A refusal that a stranger has yet to hear.
@@ -287,6 +291,7 @@ pub struct Hub {
     names: HashMap<Address, Name, FixedState>,
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
+    holding: Holding,
     remotes: HashMap<Arc<str>, Remote, FixedState>,
     granting: Granting,
     /// Counts what is asked for by [`Errand::Watch`].
@@ -300,6 +305,8 @@ pub struct Hub {
     unreported: Vec<(Address, ItemKind)>,
     epoch: Epoch,
     dirty: Vec<AccountKey>,
+    /// Octets of news in this tick, about.
+    told: usize,
     writes: Vec<Write>,
     thens: Vec<Then>,
     committing: VecDeque<(u64, Vec<Then>)>,
@@ -319,6 +326,7 @@ impl Hub {
         let mut random = ChaCha20Rng::from_seed(seed);
         let names = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
         let remotes = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
+        let holding = random.next_u64();
         let notifiers = domains.iter().map(|domain| Address::of(op::NOTIFIER, domain.as_str())).collect();
         Hub {
             domains,
@@ -329,6 +337,7 @@ impl Hub {
             names,
             endpoints: slab::Slab::new(),
             transactions: Transactions::default(),
+            holding: Holding::new(holding),
             remotes,
             granting: Granting::default(),
             asks: 0,
@@ -339,6 +348,7 @@ impl Hub {
             unreported: Vec::new(),
             epoch: Epoch::default(),
             dirty: Vec::new(),
+            told: 0,
             writes: Vec::new(),
             thens: Vec::new(),
             committing: VecDeque::new(),
@@ -488,11 +498,15 @@ impl Hub {
 
     /// The end of a tick: watchers are told, and the tick's writes become a batch.
     pub fn settle(&mut self, now: Now, out: &mut impl Outlet) -> Option<Batch> {
-        while !self.dirty.is_empty() {
+        self.told = 0;
+        while !self.dirty.is_empty() && self.told < limits::TOLD_AT_ONCE {
             for key in std::mem::take(&mut self.dirty) {
                 self.notify_watchers(now, key, out);
                 self.may_forget(key);
             }
+        }
+        if !self.dirty.is_empty() {
+            self.timers.arm(now.tick, Due::Tell);
         }
         self.forget_idle();
         if self.writes.is_empty() {
@@ -626,6 +640,8 @@ impl Hub {
                 Due::Account(key) => self.account_due(now, key, out),
                 Due::Decided(tx) => self.decided(now, tx, out),
                 Due::Refusals => self.refuse_due(now, out),
+                // The end of this tick goes on with them.
+                Due::Tell => {}
                 Due::Return => self.look_after_missing(now, out),
                 Due::Reports => {
                     for (address, kind) in std::mem::take(&mut self.unreported) {

@@ -54,6 +54,10 @@ impl Hub {
             .map(|(at, _)| at as u32)
             .collect();
         for watch in due {
+            if self.told >= limits::TOLD_AT_ONCE {
+                // Octets for thousands need not all be in memory at once: the others are told in the next tick.
+                return self.mark_dirty(key);
+            }
             self.notify(now, key, watch, 0, out);
         }
         self.note_told(key);
@@ -66,6 +70,8 @@ impl Hub {
         let fingerprint = account.shown_to(&place.watcher, place.named);
         let Some(presence) = account.presence_for(&place.watcher) else { return };
         let report = Report { presentity: account.address.clone(), presence };
+        let document = report.presence.document.as_ref().map_or(0, |document| document.octets.len());
+        self.told += report.presence.description.len() + document;
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
         place.leases.iter_mut().for_each(|lease| lease.crossing = false);

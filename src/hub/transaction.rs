@@ -92,6 +92,8 @@ pub(super) struct Transaction {
     pub name: Option<CompactString>,
     /// The lease that was asked for, milliseconds.
     pub lease: Option<i64>,
+    /// The octets that its sender has under way with it.
+    pub weight: u32,
     /// The best that has been said so far.
     pub best: Option<Box<Reply<'static>>>,
 }

@@ -22,7 +22,7 @@ use super::write::{self, Relayed};
 use super::{Protocol, command};
 use crate::clock::Now;
 use crate::credential::sasl::{self, Mechanism, Plain};
-use crate::credential::{Secret, decoy_verifier, scram};
+use crate::credential::{decoy_verifier, scram};
 use crate::federation::Strength;
 use crate::hub::address::{Address, Domain};
 use crate::hub::op::Seat;
@@ -200,7 +200,7 @@ fn first(
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let ip = conn.peer.ip();
     match &exchange.address {
-        Some(address) if !core.guard.may_try(now, ip, address) => put_off(core, now, id, exchange),
+        Some(address) if !core.guard.may_try(now, ip, address, true) => put_off(core, now, id, exchange),
         Some(_) => {
             conn.blocked = true;
             keep(core, id, exchange);
@@ -292,8 +292,13 @@ fn look_up(
             let open = record.filter(|record| !record.locked);
             let verifier = open.map_or_else(|| decoy_verifier().to_owned(), |record| record.password.argon2);
             exchange.against = verifier.as_str().into();
+            let known = exchange.address.as_ref().is_some_and(|address| {
+                core.io.conns.get(id).is_some_and(|conn| core.guard.knows(now, conn.peer.ip(), address))
+            });
             keep(core, id, exchange);
-            verify(core, id, verifier, password);
+            let job = core.io.jobs.open(Purpose::Password(id));
+            let work = Job::VerifyPassword { verifier, password, known };
+            core.io.outputs.push_back(Output::Job { job, work });
         }
         // The operator has changed something while the proof was on its way: is it still one?
         Stage::Proved
@@ -307,11 +312,6 @@ fn look_up(
         }
         _ => fail(core, now, id, exchange),
     }
-}
-
-fn verify(core: &mut Core, id: ConnId, verifier: String, password: Secret) {
-    let job = core.io.jobs.open(Purpose::Password(id));
-    core.io.outputs.push_back(Output::Job { job, work: Job::VerifyPassword { verifier, password } });
 }
 
 /// A password has been checked; none: the helpers have too much to do.
@@ -377,7 +377,7 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
         session.user.clone_from(&exchange.address);
         session.by_password = exchange.last.is_empty();
     }
-    core.guard.proved(ip);
+    core.disown(ip, id);
     if let Some(address) = &exchange.address {
         core.guard.succeeded(now, ip, address);
     }
@@ -452,14 +452,14 @@ fn server(core: &mut Core, now: Now, id: ConnId, exchange: &Exchange, domain: &D
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     conn.role = Role::Server(domain.as_str().into());
     let ip = conn.peer.ip();
-    core.guard.proved(ip);
+    core.disown(ip, id);
     complete(core, now, id, exchange);
 }
 
 /// The exchange has failed, and that counts.
 fn fail(core: &mut Core, now: Now, id: ConnId, exchange: Exchange) {
     let Some(conn) = core.io.conns.get(id) else { return };
-    core.guard.failed(now, conn.peer.ip(), exchange.address.as_ref());
+    core.guard.failed(now, conn.peer.ip(), exchange.address.as_ref(), true);
     put_off(core, now, id, exchange);
 }
 

@@ -136,6 +136,8 @@ pub(crate) struct Conn {
     pub wire: Wire,
     /// The start of a command, or what may not be looked at yet.
     pub partial: Vec<u8>,
+    /// What the guard was told of its length, while nobody knows who is there.
+    pub held: u32,
     out: Vec<u8>,
     written: usize,
     /// Requests of the peer's that wait for our answers.
@@ -180,6 +182,7 @@ impl Conn {
             role,
             wire,
             partial: Vec::new(),
+            held: 0,
             out: Vec::new(),
             written: 0,
             waiting: 0,
@@ -239,7 +242,8 @@ impl Conn {
         }
     }
 
-    fn unsent(&self) -> &[u8] {
+    /// What waits to be written.
+    pub fn unsent(&self) -> &[u8] {
         self.out.get(self.written..).unwrap_or_default()
     }
 }

@@ -6,8 +6,33 @@ use super::{Core, Role, protocols};
 use crate::clock::Now;
 use crate::limits;
 
+/// A buffer is not too large for whatever it holds up to so many octets.
+const ROOMY: usize = 4096;
+
 /// Octets have arrived.
 pub(crate) fn received(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
+    take_in(core, now, id, data);
+    weigh(core, now, id);
+}
+
+/// What strangers leave unfinished is counted, and bounded all together: each may hold as much as the longest
+/// command has, and there may be very many of them.
+fn weigh(core: &mut Core, now: Now, id: ConnId) {
+    let Some(conn) = core.io.conns.get_mut(id) else { return };
+    let (before, after) = (conn.held as usize, conn.partial.len());
+    if before == after || !conn.unproven() {
+        return;
+    }
+    conn.held = after as u32;
+    let ip = conn.peer.ip();
+    for stranger in core.guard.holds(ip, before, after).unwrap_or_default() {
+        if core.io.conns.get(stranger).is_some_and(|conn| conn.held > 0) {
+            core.cut(now, stranger);
+        }
+    }
+}
+
+fn take_in(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     if conn.closing || matches!(conn.role, Role::Handshake | Role::Ending) {
         return;
@@ -50,6 +75,7 @@ pub(crate) fn resume(core: &mut Core, now: Now, id: ConnId) {
     let paused = std::mem::take(&mut conn.paused);
     if !conn.partial.is_empty() {
         reprocess(core, now, id);
+        weigh(core, now, id);
     }
     let Some(conn) = core.io.conns.get(id) else { return };
     if conn.ended && !conn.blocked && !conn.paused {
@@ -68,6 +94,10 @@ fn reprocess(core: &mut Core, now: Now, id: ConnId) {
         && !conn.closing
     {
         data.drain(..read);
+        if data.capacity() > ROOMY && data.len() < data.capacity() / 4 {
+            // A long command is over: the start of the next does not keep its room.
+            data.shrink_to_fit();
+        }
         conn.partial = data;
     }
 }

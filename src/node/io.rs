@@ -111,6 +111,11 @@ pub enum Input<'a> {
         /// At most what one read gives.
         data: &'a [u8],
     },
+    /// The driver is short of room for connections: so many that have not shown who they are should go.
+    Crowded {
+        /// How many.
+        count: usize,
+    },
     /// The peer will send no more; it may still read.
     HalfClosed {
         /// Which.
@@ -156,6 +161,8 @@ pub enum Job {
         verifier: String,
         /// What was given.
         password: crate::credential::Secret,
+        /// He has proved himself from that address before: he does not wait behind strangers.
+        known: bool,
     },
 }
 
@@ -193,6 +200,8 @@ pub enum Output {
         /// Read on?
         on: bool,
     },
+    /// It has shown who it is: it goes before strangers.
+    Known(ConnId),
     /// Connect. `Connected` or `DialFailed` follows, in any case within [`crate::limits::DIAL`].
     Dial {
         /// The attempt's name.

@@ -40,7 +40,7 @@ use crate::federation::route::Dead;
 use crate::federation::{Family, Place, Protocol, Traffic, peer};
 use crate::hub::Kind;
 use crate::hub::address::Domain;
-use crate::hub::op::{Envelope, Refusal, TxId};
+use crate::hub::op::{Envelope, Refusal, Request, TxId};
 use crate::limits;
 use crate::store::record::{PeerRule, Read};
 use report::Test;
@@ -109,9 +109,28 @@ struct Lane {
     way: Way,
     /// When it came, and what.
     queue: VecDeque<(Tick, TxId, Envelope<'static>)>,
+    /// Octets in it.
+    queued: usize,
     round: Round,
     failures: u32,
     trouble: Option<String>,
+}
+
+impl Lane {
+    /// All that waits.
+    fn take_queue(&mut self) -> VecDeque<(Tick, TxId, Envelope<'static>)> {
+        self.queued = 0;
+        std::mem::take(&mut self.queue)
+    }
+}
+
+/// What a request takes in memory while it waits, octets.
+fn size(envelope: &Envelope<'_>) -> usize {
+    let body = match &envelope.request {
+        Request::Message(message) => message.body.len(),
+        _ => 0,
+    };
+    size_of::<Envelope<'_>>() + body + envelope.native.as_ref().map_or(0, |native| native.octets.len())
 }
 
 /// A search for a link.
@@ -292,7 +311,7 @@ impl Links {
     /// All of this that waits for a link has failed: it must not be sent after all.
     pub fn forget_queue(&mut self, domain: &str, traffic: Traffic) {
         if let Some(peer) = self.peers.get_mut(domain) {
-            peer.lane_mut(traffic).queue.clear();
+            drop(peer.lane_mut(traffic).take_queue());
         }
     }
 
@@ -350,9 +369,12 @@ impl Io {
         sayable?;
         let Some((domain, peer)) = self.links.get(now, domain) else { return Err(Refusal::Resources) };
         let lane = peer.lane_mut(traffic);
-        if lane.queue.len() >= limits::QUEUED_PER_LINK {
+        let size = size(envelope);
+        if lane.queue.len() >= limits::QUEUED_PER_LINK || lane.queued + size > limits::QUEUED_OCTETS_PER_LINK
+        {
             return Err(Refusal::Resources);
         }
+        lane.queued += size;
         lane.queue.push_back((now.tick, tx, envelope.clone().into_owned()));
         if matches!(lane.way, Way::Idle) {
             self.start(&domain, traffic);

@@ -181,7 +181,7 @@ impl Node {
                 place.notification = listen.is_some_and(|l| l.notification);
                 core.io.conns.insert(conn, place);
                 core.arm(conn, now.tick + limits::HEADER);
-                if !core.guard.opened(peer.ip(), &core.io.config.limits) {
+                if !core.guard.opened(peer.ip(), conn, &core.io.config.limits) {
                     core.io.events.push_back(Event::Cut(conn));
                 } else if !tls {
                     protocols::accepted(core, now, conn);
@@ -199,6 +199,12 @@ impl Node {
             }
             Input::Connected { dial, conn } => core.io.connected(dial, conn),
             Input::DialFailed { dial, why } => core.io.dial_failed(dial, why),
+            Input::Crowded { count } => {
+                for _ in 0..count {
+                    let Some(stranger) = core.guard.crowding() else { break };
+                    core.cut(now, stranger);
+                }
+            }
             Input::HalfClosed { conn } => intake::peer_ended(core, now, conn),
             Input::Closed { conn } => core.closed(now, conn),
             Input::Done { job, result } => core.done(now, job, result),
@@ -407,7 +413,19 @@ impl Core {
             Role::Fresh | Role::Routing(_) | Role::Proving(_) | Role::Server(_) | Role::Ending => {}
         }
         if unproven {
-            self.guard.proved(ip);
+            self.disown(ip, id);
+        }
+    }
+
+    /// A connection is no stranger's any more: it has shown who it is, or is on its way out.
+    pub fn disown(&mut self, ip: std::net::IpAddr, id: ConnId) {
+        self.guard.proved(ip, id);
+        if let Some(conn) = self.io.conns.get_mut(id) {
+            let held = std::mem::take(&mut conn.held);
+            self.guard.holds(ip, held as usize, 0);
+            if !matches!(conn.role, Role::Ending) {
+                self.io.outputs.push_back(Output::Known(id));
+            }
         }
     }
 
@@ -416,7 +434,7 @@ impl Core {
         if let Some(conn) = self.io.conns.remove(id)
             && conn.listener != u16::MAX
         {
-            self.guard.closed(conn.peer.ip(), false);
+            self.guard.closed(conn.peer.ip());
         }
     }
 

@@ -135,6 +135,10 @@ impl Outlet for Io {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let protocol = conn.wire.protocol();
         can_say(protocol, envelope)?;
+        // Whoever writes more to a user than he can take in is told so; it is not the user who has to go.
+        if conn.unsent().len() > limits::UNSENT / 2 {
+            return Err(Refusal::Resources);
+        }
         let (config, portrait) = (&self.config, &mut self.portrait);
         let say = |out: &mut Vec<u8>| say(protocol, out, tx, envelope, config, portrait, true);
         let written = self.conns.write(self.now, id, &mut self.outputs, say);

@@ -37,6 +37,10 @@ pub(super) struct Conn {
     pub watched: bool,
     /// On the list of connections to be read.
     pub queued: bool,
+    /// The node knows who is there.
+    pub known: bool,
+    /// There was much to be read last time.
+    pub much: bool,
     /// It was accepted, and we have said nothing yet: the first words wait a little for more.
     pub fresh: bool,
 }
@@ -71,6 +75,8 @@ impl Conn {
             blocked: false,
             watched: false,
             queued: false,
+            known: false,
+            much: false,
             fresh: false,
         }
     }

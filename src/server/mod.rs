@@ -285,7 +285,9 @@ impl Work for Helpers {
         match work {
             Job::Resolve(domain) => self.dns.ask(job, domain),
             Job::Read(question) => self.reader.ask(job, question),
-            Job::VerifyPassword { verifier, password } => self.passwords.check(job, verifier, password),
+            Job::VerifyPassword { verifier, password, known } => {
+                self.passwords.check(job, verifier, password, known);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! How connections begin: accepted from a listener, or dialled for the node.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{Shutdown, SocketAddr};
 
 use mio::Interest;
@@ -17,8 +18,10 @@ use crate::server::poll::{Dialling, Driven, Driver, Notices, Source};
 use crate::server::socket;
 use crate::server::tls::Session;
 
-/// Connections accepted from one listener in one tick.
-const ACCEPTS: usize = 64;
+/// Connections accepted from one listener in one tick: who is in already does not wait for more of them.
+const ACCEPTS: usize = 16;
+/// Places kept free for those who come next: when fewer are left, some who have not shown who they are must go.
+const VACANT: usize = 256;
 /// Rest of the accepting when there are no more descriptors.
 const REST: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -33,6 +36,7 @@ impl<N: Driven> Driver<N> {
         if self.rest.is_some_and(|until| until <= self.now.tick) {
             self.rest = None;
         }
+        let mut any = false;
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
                 if !self.can_accept() {
@@ -40,7 +44,10 @@ impl<N: Driven> Driver<N> {
                 }
                 let Some(listener) = self.listeners.get_mut(index).filter(|l| l.ready) else { break };
                 match listener.socket.accept() {
-                    Ok((stream, peer)) => self.accepted(index, stream, peer),
+                    Ok((stream, peer)) => {
+                        any = true;
+                        self.accepted(index, stream, peer);
+                    }
                     Err(e) if e.kind() == ErrorKind::WouldBlock => listener.ready = false,
                     Err(e) if socket::is_exhausted(&e) => {
                         self.rest = Some(self.now.tick + REST);
@@ -51,9 +58,38 @@ impl<N: Driven> Driver<N> {
                 }
             }
         }
+        if any || self.table.live() >= self.room {
+            self.make_room();
+        }
         if self.table.live() >= self.room && self.listeners.iter().any(|l| l.ready) {
             let text = format!("no new connections for now: {} are open (see ulimit -n)", self.table.live());
             self.notice(Notices::exhausted, &text);
+        }
+    }
+
+    /// Few places are left: who is on his way out goes at once, then whoever the node can do without, so that
+    /// the next to come finds a place.
+    fn make_room(&mut self) {
+        let vacant = VACANT.min(self.room / 8);
+        let over = (self.table.live() + vacant).saturating_sub(self.room);
+        if over == 0 {
+            return;
+        }
+        let mut closing = mem::take(&mut self.closing);
+        let count = over.min(closing.len());
+        for id in closing.drain(..count) {
+            if self.table.get_mut(id).is_some_and(|conn| conn.is_closing()) {
+                self.lose(id, "closed");
+            }
+        }
+        self.closing = closing;
+        let count = (self.table.live() + vacant).saturating_sub(self.room);
+        if count > 0 {
+            self.node.handle(self.now, Input::Crowded { count });
+            self.notice(
+                Notices::crowded,
+                "nearly no room for connections: strangers have to go (see ulimit -n)",
+            );
         }
     }
 

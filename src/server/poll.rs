@@ -5,7 +5,7 @@
 //! to write, all of it at once. Sockets are registered once, edge-triggered, for both directions.
 //! Nothing here blocks but the poll.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read};
 use std::mem;
 use std::net::SocketAddr;
@@ -36,8 +36,17 @@ use crate::store::record::Batch;
 const READ: usize = 64 * 1024;
 /// Events taken from the kernel at one go.
 const EVENTS: usize = 1024;
-/// Steps of TLS handshakes in one tick: each costs up to a millisecond.
-const HANDSHAKES: usize = 16;
+/// The same from one that shall not keep others waiting.
+const SLICE: usize = 16 * 1024;
+/// Whoever had more than so many octets to be read has much to say.
+const MUCH: usize = 4 * 1024;
+/// What strangers and those who have much to say may cost in one tick, in octets: while a user waits beside them,
+/// and while nobody does.
+const BESIDE: usize = 64 * 1024;
+const ALONE: usize = 256 * 1024;
+/// The least that one read of theirs counts for, and a step of a TLS handshake, which costs up to a millisecond.
+const STEP: usize = 2 * 1024;
+const HANDSHAKE: usize = 16 * 1024;
 /// Rounds of input and output in one tick before the sockets are looked at again.
 const ROUNDS: usize = 8;
 /// From `Close` to the end, if the peer does not end it.
@@ -211,8 +220,10 @@ pub(super) struct Driver<N> {
     /// Accepting rests until then: the machine is out of descriptors.
     pub(super) rest: Option<Tick>,
     pub(super) notices: Notices,
-    /// Connections to be read in this tick, or in the next.
+    /// Connections to be read in this tick, or in the next: those that go first.
     pub(super) ready: Vec<ConnId>,
+    /// Strangers, and those who have much to say: some of them in each tick, in turn.
+    pub(super) patient: VecDeque<ConnId>,
     /// The room of the last such list.
     spare: Vec<ConnId>,
     /// Connections to be written.
@@ -221,6 +232,8 @@ pub(super) struct Driver<N> {
     pub(super) held: Vec<Held>,
     /// Connections that the node has not heard the end of.
     pub(super) gone: Vec<ConnId>,
+    /// Connections that are closing, in this order; some of them are gone already.
+    pub(super) closing: VecDeque<ConnId>,
     /// Dials that the node has not heard the failure of.
     pub(super) failed: Vec<(DialId, String)>,
     pub(super) buffer: Box<[u8]>,
@@ -244,6 +257,7 @@ pub(super) struct Driver<N> {
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     exhausted: Option<Tick>,
+    crowded: Option<Tick>,
     clear: Option<Tick>,
 }
 
@@ -305,10 +319,12 @@ impl<N: Driven> Driver<N> {
             rest: None,
             notices: Notices::default(),
             ready: Vec::new(),
+            patient: VecDeque::new(),
             spare: Vec::new(),
             writes: Vec::new(),
             held: Vec::new(),
             gone: Vec::new(),
+            closing: VecDeque::new(),
             failed: Vec::new(),
             buffer: vec![0; READ].into_boxed_slice(),
             cipher: Outgoing::default(),
@@ -374,7 +390,7 @@ impl<N: Driven> Driver<N> {
 
     /// How long the poll may wait.
     fn timeout(&self) -> Option<Duration> {
-        if self.busy || !self.ready.is_empty() || self.can_accept() {
+        if self.busy || !(self.ready.is_empty() && self.patient.is_empty()) || self.can_accept() {
             return Some(Duration::ZERO);
         }
         let control = self.control.as_ref().and_then(Control::next_wake);
@@ -489,6 +505,11 @@ impl<N: Driven> Driver<N> {
                 Output::Write(conn) => self.want_write(conn),
                 Output::Close { conn, flush } => self.close(conn, flush),
                 Output::Reading { conn, on } => self.set_reading(conn, on),
+                Output::Known(conn) => {
+                    if let Some(conn) = self.table.get_mut(conn) {
+                        conn.known = true;
+                    }
+                }
                 Output::Dial { dial, place, domain } => self.dial(dial, place, domain),
                 Output::Job { job, work } => self.work.job(job, work),
                 Output::Commit(batch) => self.work.commit(batch),
@@ -515,6 +536,7 @@ impl<N: Driven> Driver<N> {
             conn.stage = Stage::Flushing;
             conn.paused = false;
             self.deadlines.set(self.now.tick + CLOSING, id, Due::Closing);
+            self.closing.push_back(id);
             self.writes.push(id);
             self.want_read(id);
         }
@@ -535,51 +557,72 @@ impl<N: Driven> Driver<N> {
             && !(conn.queued || conn.paused || conn.ended || conn.stage == Stage::Dialling)
         {
             conn.queued = true;
-            self.ready.push(id);
+            if conn.known && !conn.much {
+                self.ready.push(id);
+            } else {
+                self.patient.push_back(id);
+            }
         }
     }
 
+    /// Users first; then some of the strangers, and of those who have much to say: however many of them there
+    /// are, and however much they say, a user waits only so long.
     fn read_all(&mut self) {
-        let mut handshakes = HANDSHAKES;
         let mut list = mem::replace(&mut self.ready, mem::take(&mut self.spare));
+        let alone = list.is_empty();
         for id in list.drain(..) {
-            let Some(conn) = self.table.get_mut(id) else { continue };
-            if conn.stage == Stage::Handshake {
-                if handshakes == 0 {
-                    self.ready.push(id);
-                    continue;
-                }
-                handshakes -= 1;
-            }
-            conn.queued = false;
-            if !conn.paused {
-                self.read_one(id);
-                self.want_read(id);
-            }
+            self.read_turn(id, SLICE);
         }
         self.spare = list;
+        let (mut left, slice) = if alone { (ALONE, READ) } else { (BESIDE, SLICE) };
+        for _ in 0..self.patient.len() {
+            if left == 0 {
+                break;
+            }
+            let Some(id) = self.patient.pop_front() else { break };
+            let handshake = self.table.get_mut(id).is_some_and(|conn| conn.stage == Stage::Handshake);
+            let least = if handshake { HANDSHAKE } else { STEP };
+            left = left.saturating_sub(self.read_turn(id, slice).max(least));
+        }
     }
 
-    /// One read, straight into the node. A read that fills the buffer has left something behind.
-    fn read_one(&mut self, id: ConnId) {
-        let Some(conn) = self.table.get_mut(id) else { return };
-        match conn.stream.read(&mut self.buffer) {
+    /// A connection's turn to be read: how many octets that were.
+    fn read_turn(&mut self, id: ConnId, most: usize) -> usize {
+        let Some(conn) = self.table.get_mut(id) else { return 0 };
+        conn.queued = false;
+        if conn.paused {
+            return 0;
+        }
+        let count = self.read_one(id, most);
+        self.want_read(id);
+        count
+    }
+
+    /// One read, straight into the node. A read that fills its room has left something behind.
+    fn read_one(&mut self, id: ConnId, most: usize) -> usize {
+        let Some(conn) = self.table.get_mut(id) else { return 0 };
+        let room = self.buffer.get_mut(..most).unwrap_or_default();
+        match conn.stream.read(room) {
             Ok(0) => self.read_end(id),
             Ok(count) => {
-                conn.readable = count == self.buffer.len() || conn.hung_up;
+                conn.readable = count == room.len() || conn.hung_up;
+                conn.much = count > MUCH;
                 if conn.is_closing() {
-                    return;
+                    return count;
                 }
                 if conn.tls.is_some() {
-                    return self.decipher(id, count);
+                    self.decipher(id, count);
+                } else {
+                    let data = self.buffer.get(..count).unwrap_or_default();
+                    self.node.handle(self.now, Input::Bytes { conn: id, data });
                 }
-                let data = self.buffer.get(..count).unwrap_or_default();
-                self.node.handle(self.now, Input::Bytes { conn: id, data });
+                return count;
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => conn.readable = false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => self.lose(id, &e.to_string()),
         }
+        0
     }
 
     /// The peer has shut down his side.
@@ -611,6 +654,9 @@ impl<N: Driven> Driver<N> {
 
     fn expire(&mut self) {
         while let Some((id, due)) = self.deadlines.pop(self.now.tick) {
+            if due == Due::Closing && self.closing.front() == Some(&id) {
+                self.closing.pop_front();
+            }
             let Some(conn) = self.table.get_mut(id) else { continue };
             match due {
                 Due::Dial if self.dials.contains_key(&id.slot) => self.lose(id, "no connection in time"),
@@ -636,6 +682,11 @@ impl Notices {
     /// Out of descriptors.
     pub(super) fn exhausted(&mut self) -> &mut Option<Tick> {
         &mut self.exhausted
+    }
+
+    /// Strangers go to make room.
+    pub(super) fn crowded(&mut self) -> &mut Option<Tick> {
+        &mut self.crowded
     }
 
     /// A client from elsewhere on a clear-text listener.

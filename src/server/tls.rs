@@ -164,7 +164,7 @@ impl Session {
         if self.partial.is_empty() {
             let used = self.process(data, out, trust, sink)?;
             self.partial.extend_from_slice(data.get(used..).unwrap_or_default());
-            return Ok(());
+            return self.check_flight();
         }
         let mut waiting = mem::take(&mut self.partial);
         waiting.extend_from_slice(data);
@@ -173,6 +173,14 @@ impl Session {
             waiting.drain(..used);
             waiting.shrink_to(RECORD);
             self.partial = waiting;
+        }
+        self.check_flight()
+    }
+
+    /// Of a stranger no more is kept than a handshake takes.
+    fn check_flight(&self) -> Result<(), rustls::Error> {
+        if !self.secured && self.partial.len() > RECORD {
+            return Err(rustls::Error::General("a handshake without end".to_owned()));
         }
         Ok(())
     }

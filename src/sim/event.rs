@@ -150,6 +150,8 @@ impl World {
     fn perform(&mut self, host: usize, output: Output) {
         let life = self.hosts[host].life;
         match output {
+            // In a simulation everybody is heard in turn.
+            Output::Known(_) => {}
             Output::Write(conn) => self.pump(host, conn),
             Output::Close { conn, flush } => {
                 if let Some(slot) = self.hosts[host].slot(conn) {
@@ -209,7 +211,7 @@ impl World {
                 let delay = self.chance.between(low, high);
                 self.after(delay, Event::Read { host, life, job, read });
             }
-            Job::VerifyPassword { verifier, password } => {
+            Job::VerifyPassword { verifier, password, .. } => {
                 let delay = self.chance.between(20, 60);
                 let result = JobResult::Verified(password_fits(&verifier, &password));
                 self.after(delay, Event::Done { host, life, job, result });
@@ -570,5 +572,6 @@ fn kind(input: &Input<'_>) -> u8 {
         Input::Control { .. } => 9,
         Input::Wake => 10,
         Input::Shutdown => 11,
+        Input::Crowded { .. } => 12,
     }
 }

@@ -30,16 +30,17 @@ pub(super) fn login(core: &mut Core, now: Now, id: ConnId, name: &str, user: &st
     if !core.guard.may_ask(now, ip, &core.io.config.limits) {
         return error(core, id, name, TOO_MANY);
     }
-    match claim(user, core.hub.domains()) {
-        Claim::Foreign => return error(core, id, name, "not a local address"),
-        Claim::Ours(address) if !core.guard.may_try(now, ip, &address) => {
-            return error(core, id, name, TOO_MANY);
-        }
-        Claim::Ours(_) | Claim::Nobody => {}
+    let claim = claim(user, core.hub.domains());
+    if claim == Claim::Foreign {
+        return error(core, id, name, "not a local address");
     }
     let Some(algorithm) = choose(algorithms, !exposed) else {
         return error(core, id, name, "no algorithm of these is served here");
     };
+    let guess = algorithm == Algorithm::Plain;
+    if matches!(claim, Claim::Ours(address) if !core.guard.may_try(now, ip, &address, guess)) {
+        return error(core, id, name, TOO_MANY);
+    }
     let challenge = core.desk.challenge(now, user, algorithm, &mut core.io.random);
     let Some((nonce, opaque)) = challenge else { return error(core, id, name, MALFORMED) };
     let (host, port) = notification_place(core, local, usize::from(listener));
@@ -85,6 +86,7 @@ pub(super) fn connect(
         Claim::Ours(address) => Some(address),
         Claim::Nobody | Claim::Foreign => None,
     });
+    let guess = ticket.as_ref().is_some_and(|ticket| ticket.algorithm == Algorithm::Plain);
     let epoch = core.hub.epoch();
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let ip = conn.peer.ip();
@@ -99,7 +101,7 @@ pub(super) fn connect(
         fails: None,
     }));
     match address {
-        Some(address) if !core.guard.may_try(now, ip, &address) => put_off(core, now, id),
+        Some(address) if !core.guard.may_try(now, ip, &address, guess) => put_off(core, now, id),
         // Only 1.0 is offered (OC-18).
         Some(_) if version == Version::V1_0 => ask_credentials(core, id),
         Some(_) | None => fail(core, now, id),
@@ -121,7 +123,8 @@ fn fail(core: &mut Core, now: Now, id: ConnId) {
     let Some(conn) = core.io.conns.get(id) else { return };
     let ip = conn.peer.ip();
     let Role::Proving(attempt) = &conn.role else { return };
-    core.guard.failed(now, ip, attempt.address.as_ref());
+    let guess = attempt.ticket.as_ref().is_some_and(|ticket| ticket.algorithm == Algorithm::Plain);
+    core.guard.failed(now, ip, attempt.address.as_ref(), guess);
     put_off(core, now, id);
 }
 
@@ -165,11 +168,11 @@ pub(crate) fn credentials_read(
         attempt.proof = hub::PASSWORD.into();
         let verifier =
             record.map_or_else(|| decoy_verifier().to_owned(), |record| record.password.argon2.clone());
+        let ip = conn.peer.ip();
+        let known = attempt.address.as_ref().is_some_and(|address| core.guard.knows(now, ip, address));
         let job = core.io.jobs.open(Purpose::Password(id));
-        return core
-            .io
-            .outputs
-            .push_back(Output::Job { job, work: Job::VerifyPassword { verifier, password } });
+        let work = Job::VerifyPassword { verifier, password, known };
+        return core.io.outputs.push_back(Output::Job { job, work });
     }
     let check = |secret: Option<&Secret>| {
         let authorization = attempt.authorization.expose();
@@ -229,7 +232,7 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     let (user, algorithm) = ticket.map_or((String::new(), Algorithm::Md5), |t| (t.user, t.algorithm));
     conn.role = Role::Endpoint { endpoint, user: user.into_boxed_str(), algorithm };
     conn.blocked = false;
-    core.guard.proved(ip);
+    core.disown(ip, id);
     if let Some((_, address)) = core.hub.account_of(endpoint) {
         core.guard.succeeded(now, ip, address);
     }

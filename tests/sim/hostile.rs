@@ -450,3 +450,87 @@ fn subscriptions_that_come_at_once_count() {
         }
     }
 }
+
+// OC-30
+#[test]
+fn what_one_user_has_under_way_to_the_silent_is_bounded_in_octets() {
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        // They read, and say nothing.
+        let others: Vec<ClientId> = (0..8)
+            .map(|n| {
+                let name = format!("u{n}");
+                world.add_user(home, &format!("{name}@a.test"));
+                world.login(home, &name, &name, &format!("key-of-{name}"))
+            })
+            .collect();
+        let body = "x".repeat(60_000);
+        let count = limits::REQUESTS_IN_FLIGHT;
+        for n in 0..count {
+            world.request(alice, &message(&format!("u{}@a.test", n % 8), "alice@a.test", &body));
+            world.run_for(Duration::from_millis(20));
+        }
+        world.run_for(Duration::from_secs(5));
+        let has = |world: &World, who, what: &str| {
+            world.peek(who).inbox.iter().filter(|(_, o)| o.action() == what).count()
+        };
+        let sent: usize = others.iter().map(|other| has(&world, *other, "send")).sum();
+        assert!((8..=limits::HELD_PER_USER / body.len()).contains(&sent), "{sent} at once");
+        assert!(sent < count);
+        assert_eq!(sent + has(&world, alice, "error"), count);
+        // Small ones still go through, and when the others have failed, so do large ones.
+        world.answers(others[0], Answer::Okay, Answer::Okay);
+        let id = world.request(alice, &message("u0@a.test", "alice@a.test", "hello"));
+        assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        world.answers(bob, Answer::Okay, Answer::Okay);
+        world.run_for(limits::ANSWER);
+        let id = world.request(alice, &message("bob@a.test", "alice@a.test", &body));
+        assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+    }
+}
+
+// OC-53
+#[test]
+fn nobody_is_cut_by_what_another_writes_to_him_at_once() {
+    for seed in seeds(3) {
+        let (mut world, home) = house(seed);
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        let body = "x".repeat(60_000);
+        for _ in 0..limits::REQUESTS_IN_FLIGHT {
+            world.request(alice, &message("bob@a.test", "alice@a.test", &body));
+        }
+        world.run_for(Duration::from_secs(5));
+        assert!(!world.peek(bob).closed);
+        world.answers(bob, Answer::Okay, Answer::Okay);
+        let id = world.request(alice, &message("bob@a.test", "alice@a.test", "hello"));
+        assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+    }
+}
+
+// OC-30
+#[test]
+fn what_strangers_leave_unfinished_is_bounded_all_together() {
+    let (mut world, home) = house(5);
+    let alice = raw(&mut world, home, ROUTING);
+    world.write(alice, HEADER.as_bytes());
+    world.write(alice, b"<properties><entry key=\"action\">");
+    let half = format!("<properties><entry key=\"a\">{}", "x".repeat(60_000));
+    let crowd: Vec<ClientId> = (0..limits::UNFINISHED / 60_000 + 2)
+        .map(|_| {
+            let other = world.new_client("y", world.place(home, ROUTING).ip());
+            let place = world.place(home, ROUTING);
+            world.open(other, place);
+            world.write(other, HEADER.as_bytes());
+            world.write(other, half.as_bytes());
+            world.run_for(Duration::from_millis(5));
+            other
+        })
+        .collect();
+    world.run_for(Duration::from_secs(1));
+    assert!(crowd.iter().any(|other| world.peek(*other).closed), "nobody had to go");
+    assert!(!world.peek(alice).closed, "who holds little stays");
+    still_serves(&mut world, home);
+}

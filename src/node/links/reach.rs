@@ -91,7 +91,7 @@ impl Io {
         lane.failures = 0;
         lane.trouble = None;
         // What has waited for so long has failed: it must not be carried out after all.
-        let mut queue = std::mem::take(&mut lane.queue);
+        let mut queue = lane.take_queue();
         queue.retain(|(came, ..)| now.tick.since(*came) < limits::ANSWER_REMOTE);
         if !queue.is_empty() {
             let (events, config, portrait) = (&mut self.events, &self.config, &mut self.portrait);
@@ -244,6 +244,7 @@ impl Io {
         let alpn = place.protocol.into();
         conn.tls = place.tls.then(|| Box::new(TlsPeer { alpn, names: Vec::new(), end_point: None }));
         self.conns.insert(id, conn);
+        self.outputs.push_back(Output::Known(id));
         peer.note(|| format!("connected to {}", place.address));
         match place.protocol {
             Protocol::Simp => {
@@ -309,7 +310,7 @@ impl Io {
         lane.failures = lane.failures.saturating_add(1);
         lane.way = Way::Waiting { until: self.now.tick + pause.min(PAUSE_MOST) };
         lane.trouble = Some(trouble.clone());
-        lane.queue.clear();
+        drop(lane.take_queue());
         let refusal = if nothing { Refusal::NoSuchDomain } else { Refusal::Communications };
         self.events.push_back(Event::LinkFailed(Arc::clone(domain), traffic, refusal));
         self.tested(domain, traffic, false, format!("{}: no link: {trouble}", traffic.name()));

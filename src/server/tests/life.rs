@@ -1,7 +1,7 @@
 //! A whole server's beginning and end: what stops it from starting, its threads, its signals.
 use super::*;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use crate::server::disk::{Reader, Writer};
@@ -219,7 +219,7 @@ fn reads_and_passwords_are_answered_at_once_when_too_many_wait() {
     let verifier = verifier.unwrap().argon2;
     for (password, expected) in [("right", true), ("wrong", false)] {
         let secret = crate::credential::Secret::new(password.to_owned());
-        passwords.check(JobId(1), verifier.clone(), secret);
+        passwords.check(JobId(1), verifier.clone(), secret, false);
         match waiter.next() {
             Answer::Done(JobId(1), JobResult::Verified(verified)) => assert_eq!(verified, expected),
             other => panic!("{other:?}"),
@@ -229,7 +229,7 @@ fn reads_and_passwords_are_answered_at_once_when_too_many_wait() {
     for number in 0..200 {
         let verifier = if number < 2 { crate::credential::decoy_verifier() } else { &verifier };
         let secret = crate::credential::Secret::new("x".to_owned());
-        passwords.check(JobId(number), verifier.to_owned(), secret);
+        passwords.check(JobId(number), verifier.to_owned(), secret, false);
     }
     let overloaded = (0..200)
         .filter(|_| match waiter.next() {
@@ -242,9 +242,73 @@ fn reads_and_passwords_are_answered_at_once_when_too_many_wait() {
 }
 
 #[test]
+fn a_known_user_does_not_wait_behind_strangers_who_try_passwords() {
+    // design 4: an attacker must not be able to keep a user out.
+    let (mut waiter, answers) = Waiter::new();
+    let passwords = Passwords::start(answers).unwrap();
+    let check = |number, known| {
+        let secret = crate::credential::Secret::new("x".to_owned());
+        passwords.check(JobId(number), crate::credential::decoy_verifier().to_owned(), secret, known);
+    };
+    (0..200).for_each(|number| check(number, false));
+    check(1000, true);
+    let order = std::iter::from_fn(|| match waiter.next() {
+        Answer::Done(_, JobResult::Overloaded) => Some(None),
+        Answer::Done(job, JobResult::Verified(_)) => Some(Some(job)),
+        other => panic!("{other:?}"),
+    });
+    let checked: Vec<JobId> = order.take(201).flatten().collect();
+    let place = checked.iter().position(|job| *job == JobId(1000)).expect("it was checked");
+    // Behind those that were being checked already, or came to be while we asked.
+    assert!(place < checked.len() / 2, "{place} of {}", checked.len());
+}
+
+#[test]
 fn clients_are_let_go_at_the_end() {
     let rig = Rig::plain();
     let (mut client, _) = rig.connect();
     drop(rig);
     assert_eq!(client.read(&mut [0; 1]).unwrap_or(0), 0);
+}
+
+/// Connects from an address of this machine, and waits for the server's first words.
+fn come(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&format!("{from}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut greeting = [0; 30];
+    stream.read_exact(&mut greeting).unwrap();
+    stream
+}
+
+#[test]
+fn who_comes_alone_gets_in_however_many_come_from_elsewhere() {
+    // design 9: a flood of connections takes nobody else's place.
+    let (_dir, config) = home(LISTEN);
+    let mut server = Server::open(Arc::new(config)).unwrap();
+    server.parts.room = 40;
+    let (address, stopper) = (server.addresses()[0], server.stopper());
+    let running = std::thread::spawn(move || server.run());
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| come("127.0.0.2", address)).collect();
+    let mut alone = come("127.0.0.3", address);
+    crowd.extend((0..60).map(|_| come("127.0.0.2", address)));
+    let login = "<?xml version=\"1.0\"?><stream><properties><entry key=\"action\">login</entry>\
+                 <entry key=\"request\">7</entry><entry key=\"user\">alice</entry></properties>";
+    alone.write_all(login.as_bytes()).unwrap();
+    let mut answer = String::new();
+    while !answer.contains("</properties>") {
+        let mut piece = [0; 512];
+        let count = alone.read(&mut piece).unwrap();
+        assert_ne!(count, 0, "{answer}");
+        answer.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    assert!(answer.contains("opaque"), "{answer}");
+    // The first of the crowd had to go.
+    let end = crowd[0].read_to_end(&mut Vec::new());
+    assert!(end.is_ok_and(|rest| rest < 8), "it was told no more than the rest of the greeting");
+    stopper.stop();
+    stopper.stop();
+    running.join().unwrap().unwrap();
 }

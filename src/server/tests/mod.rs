@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the node saw.
 #[derive(Debug)]
 enum Seen {
+    Resting,
+    Crowded { count: usize },
     Accepted { conn: ConnId, peer: SocketAddr, local: SocketAddr },
     Secured { tls: TlsPeer },
     Connected { dial: DialId, conn: ConnId },
@@ -52,6 +54,8 @@ enum Order {
     Want(Output),
     Write(ConnId, Vec<u8>),
     Echo(bool),
+    /// Nothing goes on until the other end is dropped.
+    Rest(Receiver<()>),
 }
 
 struct Puppet {
@@ -83,6 +87,7 @@ impl Driven for Puppet {
             Input::Bytes { conn, data } if self.echo => return self.write(conn, data),
             Input::Bytes { conn, data } => Seen::Bytes { conn, data: data.to_vec() },
             Input::HalfClosed { conn } => Seen::HalfClosed { conn },
+            Input::Crowded { count } => Seen::Crowded { count },
             Input::Closed { conn } => {
                 self.unsent.remove(&conn);
                 Seen::Closed { conn }
@@ -96,6 +101,10 @@ impl Driven for Puppet {
                         Order::Want(output) => self.outputs.push_back(output),
                         Order::Write(conn, data) => self.write(conn, &data),
                         Order::Echo(on) => self.echo = on,
+                        Order::Rest(until) => {
+                            let _ = self.seen.send(Seen::Resting);
+                            drop(until.recv());
+                        }
                     }
                 }
                 return;

@@ -291,3 +291,46 @@ fn our_first_words_wait_for_the_next_but_not_for_long() {
     client.read_to_string(&mut all).unwrap();
     assert_eq!(all, "farewell");
 }
+
+#[test]
+fn where_places_are_few_the_closing_go_first_and_then_strangers_have_to() {
+    let rig = Rig::start(&[listen_on("127.0.0.1:0", false)], Keys::load(None).unwrap(), None, 16);
+    let mut clients: Vec<_> = (0..15).map(|_| rig.connect()).collect();
+    assert!(matches!(rig.next(), Seen::Crowded { count: 1 }));
+    // We have closed it, and the client does not.
+    let (mut first, conn) = clients.remove(0);
+    rig.want(Output::Close { conn, flush: true });
+    assert_eq!(first.read(&mut [0; 8]).unwrap(), 0);
+    clients.push(rig.connect());
+    assert!(matches!(rig.next(), Seen::Crowded { count: 1 }));
+    rig.closed(conn);
+}
+
+#[test]
+fn users_are_heard_before_strangers_and_before_those_who_have_much_to_say() {
+    // design 7, 9: what is hostile costs the others nothing.
+    let rig = Rig::plain();
+    let mut strangers: Vec<_> = (0..20).map(|_| rig.connect().0).collect();
+    let (mut loud, loud_conn) = rig.connect();
+    let (mut user, user_conn) = rig.connect();
+    for conn in [loud_conn, user_conn] {
+        rig.want(Output::Known(conn));
+    }
+    // Whoever has much to say is known by what he has said last.
+    loud.write_all(&[b'x'; 5000]).unwrap();
+    assert_eq!(rig.octets(5000).len(), 5000);
+    let (go, rest) = mpsc::channel();
+    rig.order(Order::Rest(rest));
+    assert!(matches!(rig.next(), Seen::Resting));
+    for other in strangers.iter_mut().chain([&mut loud]) {
+        other.write_all(&[b'x'; 20_000]).unwrap();
+    }
+    user.write_all(b"me").unwrap();
+    drop(go);
+    match rig.next() {
+        Seen::Bytes { conn, data } => assert_eq!((conn, &data[..]), (user_conn, &b"me"[..])),
+        other => panic!("{other:?}"),
+    }
+    // The others have their turn, all of them.
+    assert_eq!(rig.octets(21 * 20_000).len(), 21 * 20_000);
+}
