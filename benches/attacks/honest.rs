@@ -267,8 +267,9 @@ fn look(pid: u32, seen: &Mutex<Seen>, stop: &AtomicBool) {
         let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
         let pages = statm.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         // Counting descriptors takes milliseconds where there are many.
-        let open =
-            (looks % 10 == 0).then(|| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count));
+        let open = looks
+            .is_multiple_of(10)
+            .then(|| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count));
         let mut seen = locked(seen);
         seen.memory = seen.memory.max(pages * 4096);
         seen.descriptors = seen.descriptors.max(open.unwrap_or(0));

@@ -25,6 +25,7 @@ mod gauge;
 mod granting;
 mod holding;
 mod items;
+mod later;
 mod mappings;
 pub mod op;
 mod own;
@@ -56,6 +57,7 @@ use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
 use granting::Granting;
 use holding::Holding;
+use later::Later;
 use op::{Answer, EndpointId, Envelope, Handle, News, Origin, Refusal, Reply, Seat, TxId};
 use remote::Remote;
 use transaction::Transactions;
@@ -73,10 +75,6 @@ pub const KEPT: &str = "kept until the recipient is back";
 
 /// The proof of an endpoint that came in by the account's password.
 pub const PASSWORD: &str = "password";
-
-/// A stranger hears after this time that a user of ours is unknown, absent or unwilling: long enough to
-/// hide which of them it was, and whether the store had to be asked.
-const REFUSAL: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How long users may take to come back after a restart before their watchers hear that they have not.
 const RETURN: std::time::Duration = std::time::Duration::from_secs(30);
@@ -238,16 +236,6 @@ enum Due {
     Sweep,
     /// More watchers are to be told than was good at once.
     Tell,
-}
-
-/// A refusal that a stranger has yet to hear.
-#[derive(Debug)]
-struct Later {
-    handle: Handle,
-    tag: CompactString,
-    kind: Kind,
-    of: Address,
-    refusal: Refusal,
 }
 
 /// Counts from the start of the server.
@@ -662,28 +650,6 @@ impl Hub {
     /// When [`Hub::wake`] is wanted.
     pub fn next_wake(&self) -> Option<Tick> {
         self.timers.next()
-    }
-
-    fn refuse_later(
-        &mut self,
-        now: Now,
-        handle: Handle,
-        tag: CompactString,
-        kind: Kind,
-        of: Address,
-        refusal: Refusal,
-    ) {
-        let at = self.arrived.unwrap_or(now.tick) + REFUSAL;
-        self.refused += 1;
-        self.refusals.insert((at, self.refused), Later { handle, tag, kind, of, refusal });
-        self.timers.arm(at, Due::Refusals);
-    }
-
-    fn refuse_due(&mut self, now: Now, out: &mut impl Outlet) {
-        while let Some(entry) = self.refusals.first_entry().filter(|entry| entry.key().0 <= now.tick) {
-            let Later { handle, tag, kind, of, refusal } = entry.remove();
-            out.answer(handle, &tag, kind, &of, &Reply::ours(Answer::refused(refusal)));
-        }
     }
 
     /// Those who were online when the server last ended and have not come back are offline: their watchers

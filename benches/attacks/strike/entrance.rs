@@ -41,12 +41,12 @@ impl Attempts {
 
 /// Whose account a member attacks: every other one the victim's.
 fn account(member: usize) -> String {
-    if member % 2 == 0 { VICTIM.to_owned() } else { format!("alice{}", member / 2 % 100) }
+    if member.is_multiple_of(2) { VICTIM.to_owned() } else { format!("alice{}", member / 2 % 100) }
 }
 
 /// Where from: the many accounts all from one address.
 fn address(member: usize, sources: usize) -> usize {
-    if member % 2 == 0 { member / 2 % (sources - 1) + 1 } else { 0 }
+    if member.is_multiple_of(2) { member / 2 % (sources - 1) + 1 } else { 0 }
 }
 
 /// Members that ask for challenges, and members that answer them.
@@ -62,7 +62,7 @@ const HEADER: &str = "<?xml version=\"1.0\"?>\n<stream>\n";
 const END: &[u8] = b"</properties>";
 
 fn is_desk(member: usize) -> bool {
-    member / 2 % DESKS == 0
+    (member / 2).is_multiple_of(DESKS)
 }
 
 /// The value of a key in a command of the server's.

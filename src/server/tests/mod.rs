@@ -103,7 +103,7 @@ impl Driven for Puppet {
                         Order::Echo(on) => self.echo = on,
                         Order::Rest(until) => {
                             let _ = self.seen.send(Seen::Resting);
-                            drop(until.recv());
+                            let _ = until.recv();
                         }
                     }
                 }
