@@ -37,12 +37,12 @@ impl Member {
 }
 
 impl Group {
-    /// A command for a server: on the servers' core, its input and output nowhere, and to be ended by the system
-    /// should the generator die before it.
+    /// A command for a server: on the servers' core, its input and output nowhere, and to be asked by the system to
+    /// end, with its children, should the generator die before it.
     pub fn command(program: &Path) -> Command {
         let bound = proc::on_core(proc::SERVER_CORE, program);
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(bound.get_program()).args(bound.get_args());
+        command.args(["--pdeathsig", "TERM"]).arg(bound.get_program()).args(bound.get_args());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
