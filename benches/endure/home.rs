@@ -1,7 +1,7 @@
 //! A home server with its folder, its users and its process, which can be killed and started again.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -121,11 +121,12 @@ impl Home {
         Ok(())
     }
 
-    /// Starts the server and waits for the challenge to its first login: how long that took.
+    /// Starts the server and waits for the challenge to its first login: how long that took, and how much of it
+    /// was the server's own work.
     ///
     /// # Errors
     /// If it ends, or takes too long.
-    pub fn start(&self) -> Result<Duration, Failure> {
+    pub fn start(&self) -> Result<Ready, Failure> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(hearth_binary());
         command.arg("--config").arg(self.config()).arg("serve").env("RUST_LOG", "warn");
@@ -146,10 +147,10 @@ impl Home {
             }
             std::thread::sleep(LOOK / 2);
         }
-        let took = begun.elapsed();
+        let ready = Ready { took: begun.elapsed(), work: process.cpu()? };
         *self.process() = Some(process);
         self.starts.fetch_add(1, Ordering::SeqCst);
-        Ok(took)
+        Ok(ready)
     }
 
     /// SIGKILL.
@@ -176,6 +177,17 @@ impl Home {
         }
     }
 
+    /// How many peer domains the running server knows.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub fn peers(&self) -> Result<usize, Failure> {
+        match self.ask(&AdminRequest::Peers)? {
+            AdminReply::Peers(peers) => Ok(peers.len()),
+            other => Err(Failure(format!("instead of its peers {other:?}"))),
+        }
+    }
+
     /// Waits until nothing waits for an answer and all that was to be written is.
     ///
     /// # Errors
@@ -190,6 +202,17 @@ impl Home {
     /// How often it was started: sessions of an earlier start are dead.
     pub fn starts(&self) -> u64 {
         self.starts.load(Ordering::SeqCst)
+    }
+
+    /// Looks at the process.
+    ///
+    /// # Errors
+    /// What `look` says, or that there is no process.
+    pub fn with_process<T>(
+        &self,
+        look: impl FnOnce(&mut Process) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        look(self.process().as_mut().ok_or("it does not run")?)
     }
 
     /// Where a service is.
@@ -269,11 +292,27 @@ impl Home {
         Ok(user.ok_or_else(|| Failure(format!("{address} is gone")))?.account)
     }
 
+    /// Database and write-ahead log, octets.
+    pub fn octets(&self) -> (u64, u64) {
+        let size = |name: String| fs::metadata(self.dir.join(name)).map_or(0, |m| m.len());
+        (size(DATABASE_FILE.to_owned()), size(format!("{DATABASE_FILE}-wal")))
+    }
+
     /// The end of its log.
     pub fn tail(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// How long its log is, octets.
+    pub fn log_octets(&self) -> u64 {
+        File::open(self.log()).and_then(|file| file.metadata()).map_or(0, |m| m.len())
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     fn listeners(&self) -> [(Service, SocketAddr); 3] {
@@ -291,6 +330,15 @@ impl Home {
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A start.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready {
+    /// From the start of the process to the first login challenge.
+    pub took: Duration,
+    /// CPU time of the process until then.
+    pub work: Duration,
 }
 
 /// What came of a command.

@@ -97,12 +97,20 @@ impl Line {
         }
     }
 
-    /// What came of a message, in words.
-    pub fn outcome(&mut self, sent: Sent) -> String {
-        match (self, sent) {
-            (Line::Simp(client), Sent::Simp(id)) => format!("{:?}", client.reply(id, Duration::ZERO)),
-            (Line::Imtp(client), Sent::Imtp(id)) => format!("{:?}", client.reply(id, Duration::ZERO)),
-            _ => "another's".to_owned(),
+    /// What came of a message: was it taken?
+    ///
+    /// # Errors
+    /// The client's; that it was refused is none.
+    pub fn outcome(&mut self, sent: Sent, within: Duration) -> Result<bool, Error> {
+        let outcome = match (self, sent) {
+            (Line::Simp(client), Sent::Simp(id)) => client.reply(id, within).map(drop),
+            (Line::Imtp(client), Sent::Imtp(id)) => client.reply(id, within).map(drop),
+            _ => Err(Error::Caller("another's message")),
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(Error::Refused(_) | Error::Failed(_)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

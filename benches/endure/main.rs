@@ -1,14 +1,15 @@
 //! Endurance: the real process killed again and again, and left running for long.
 //!
 //! `cargo bench --bench endure -- kill --times 1000` kills servers under load, starts them again and looks whether
-//! all is there that was promised. Both print a table; `docs/performance.md` and `docs/security.md` say how to read
-//! it.
+//! all is there that was promised; `-- soak --minutes 30` lets two of them run under mixed load and looks whether anything
+//! grows. Both print a table; `docs/security.md` and `docs/performance.md` say how to read it.
 
 mod home;
 mod kill;
 mod line;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ struct Arguments {
 enum Part {
     /// SIGKILL under load, a restart, and a look at everything that was promised.
     Kill(kill::Options),
+    /// Mixed load for half an hour: does anything grow?
+    Soak(soak::Options),
 }
 
 fn run() -> Result<bool, Failure> {
@@ -41,6 +44,7 @@ fn run() -> Result<bool, Failure> {
     let mut report = Report::default();
     let good = match arguments.part {
         Part::Kill(options) => kill::run(&options, &mut report)?,
+        Part::Soak(options) => soak::run(&options, &mut report)?,
     };
     print!("{report}");
     Ok(good)

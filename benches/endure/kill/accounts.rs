@@ -82,6 +82,9 @@ impl Accounts {
             return wrong(format!("hearth {}: {}", arguments.join(" "), done.complaint));
         }
         let known = if add { Known::There(done.printed) } else { Known::Gone };
+        if let (Thing::Account(name), Known::Gone) = (&thing, &known) {
+            self.things.remove(&Thing::Lock(name.clone()));
+        }
         self.things.insert(thing, known);
         tally.acknowledge();
         Ok(())

@@ -51,6 +51,15 @@ impl Watches {
         Ok(inbound.into_iter().filter(|i| i.watcher.as_str() == watcher).map(|i| i.token).collect())
     }
 
+    /// The watcher is gone, or does not know that he watches.
+    fn give_up(&mut self) -> Result<(), Trouble> {
+        self.watching = false;
+        for token in self.tokens()? {
+            self.stale.entry(token).or_insert((Instant::now(), self.starts.0));
+        }
+        Ok(())
+    }
+
     fn fresh(&self) -> Result<usize, Trouble> {
         Ok(self.tokens()?.iter().filter(|token| !self.stale.contains_key(*token)).count())
     }
@@ -85,6 +94,9 @@ impl Worker for Watches {
         let owner = self.owner.address();
         self.owner.get()?;
         self.watcher.get()?;
+        if self.watcher.home().starts() != self.starts.0 {
+            self.give_up()?;
+        }
         self.starts = (self.watcher.home().starts(), self.owner.home().starts());
         if !self.watching {
             self.watcher.get()?.subscribe(&owner)?;
@@ -114,10 +126,7 @@ impl Worker for Watches {
                 return wrong(format!("the watcher is there, and his subscription is not: {tokens:?}"));
             }
         } else {
-            self.watching = false;
-            for token in &tokens {
-                self.stale.entry(token.clone()).or_insert((Instant::now(), self.starts.0));
-            }
+            self.give_up()?;
         }
         self.stale.retain(|token, _| tokens.contains(token));
         if let Some((token, _)) = self.stale.iter().find(|(_, (since, _))| since.elapsed() > FOUND_OUT) {

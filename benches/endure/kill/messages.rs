@@ -315,7 +315,7 @@ impl Reporting {
                 Some(heard) if heard.text == format!("{count} {number}") => self.unanswered.push(heard),
                 other => {
                     let came = other.map(|heard| heard.text);
-                    let outcomes: Vec<String> = sent.iter().map(|sent| line.outcome(*sent)).collect();
+                    let outcomes: Vec<_> = sent.iter().map(|sent| line.outcome(*sent, SHORT)).collect();
                     return wrong(format!("{count} {number} did not come, but {came:?}: {outcomes:?}"));
                 }
             }

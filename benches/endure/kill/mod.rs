@@ -7,10 +7,10 @@
 
 mod accounts;
 mod across;
-mod contacts;
+pub mod contacts;
 mod leases;
 mod messages;
-mod worker;
+pub mod worker;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use hearth::sim::chance::Chance;
 
-use crate::home::{Home, Resident};
+use crate::home::{Home, Ready, Resident};
 use crate::rig::Failure;
 use crate::rig::house::Service;
 use crate::rig::proc::note;
@@ -65,7 +65,7 @@ struct Bench {
     /// Load between the two.
     far: Vec<Box<dyn Worker>>,
     chance: Chance,
-    restarts: Vec<Duration>,
+    restarts: Vec<Ready>,
     acknowledged: u64,
     kills: u64,
     rounds: u64,
@@ -118,12 +118,7 @@ impl Bench {
         let near = near(&a, &b, &mut chance);
         let far = far(&a, &b, &mut chance);
         for home in [&a, &b] {
-            let mut residents = Vec::new();
-            for worker in near.iter().chain(&far) {
-                residents.extend(worker.residents().into_iter().filter(|(at, _)| Arc::ptr_eq(at, home)));
-            }
-            let residents: Vec<Resident> = residents.into_iter().map(|(_, resident)| resident).collect();
-            home.populate(&residents)?;
+            home.populate(&residents_of(home, near.iter().chain(&far)))?;
             home.start()?;
         }
         let (restarts, acknowledged, kills, rounds) = Default::default();
@@ -154,7 +149,9 @@ impl Bench {
         self.acknowledged += tally.acknowledgements();
         let mut ready = Vec::new();
         for home in &victims {
-            ready.push(home.start()?);
+            let start = home.start()?;
+            ready.push(start.took);
+            self.restarts.push(start);
         }
         for home in &self.homes {
             home.settle()?;
@@ -166,7 +163,6 @@ impl Bench {
             }
         }
         self.kills += victims.len() as u64;
-        self.restarts.extend(&ready);
         self.verify(far)?;
         if verbose {
             let names: Vec<&str> = victims.iter().map(|home| home.domain).collect();
@@ -237,25 +233,27 @@ impl Bench {
         report.against("of that lost, reported or given twice", "0".to_owned(), "0", true);
         report.figure("taken, not confirmed by the disk, and given again", again.to_string());
         report.against("databases that failed their check", "0".to_owned(), "0", true);
-        let median = per_mille(&mut self.restarts, 500);
-        let most = self.restarts.last().copied().unwrap_or_default();
-        let met = most < READY;
-        report.against(
-            "restart, to the first login challenge",
-            format!(
-                "median {:.1} ms, p99 {:.1} ms, most {:.1} ms",
-                ms(median),
-                ms(per_mille(&mut self.restarts, 990)),
-                ms(most)
-            ),
-            "1000 ms",
-            met,
-        );
+        let mut took: Vec<Duration> = self.restarts.iter().map(|ready| ready.took).collect();
+        let mut work: Vec<Duration> = self.restarts.iter().map(|ready| ready.work).collect();
+        let met = took.iter().all(|took| *took < READY);
+        report.against("restart, to the first login challenge", spread(&mut took), "1000 ms", met);
+        report.figure("CPU time of a restart", spread(&mut work));
     }
 }
 
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+/// Median, ninety-ninth of a hundred, and most.
+fn spread(times: &mut [Duration]) -> String {
+    let mut at = |part| per_mille(times, part).as_secs_f64() * 1000.0;
+    format!("median {:.1} ms, p99 {:.1} ms, most {:.1} ms", at(500), at(990), at(1000))
+}
+
+/// Those who live at a home.
+pub fn residents_of<'w>(
+    home: &Arc<Home>,
+    workers: impl Iterator<Item = &'w Box<dyn Worker>>,
+) -> Vec<Resident> {
+    let all = workers.flat_map(|worker| worker.residents());
+    all.filter(|(at, _)| Arc::ptr_eq(at, home)).map(|(_, resident)| resident).collect()
 }
 
 /// Works until the servers are gone; what fails then has failed because of that.
@@ -269,7 +267,8 @@ fn until_over(worker: &mut dyn Worker, tally: &Tally) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn near(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Worker>> {
+/// Load that each server bears by itself.
+pub fn near(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Worker>> {
     use Service::{Imtp, Simp};
     let mut seed = || Chance::new(chance.between(0, u64::MAX - 1));
     vec![
@@ -286,7 +285,8 @@ fn near(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Worker
     ]
 }
 
-fn far(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Worker>> {
+/// Load between the two.
+pub fn far(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Worker>> {
     use Service::{Imtp, Simp};
     let mut seed = || Chance::new(chance.between(0, u64::MAX - 1));
     vec![
