@@ -18,7 +18,7 @@ impl Kind for Prosody {
         presence also roster and presence, between domains s2s and dialback; no blocklist (dearer even with a \
         larger cache); all stores in memory; SCRAM-SHA-1, 10,000 iterations (its default); no TLS";
 
-    const ADDRESSES: [[u8; 4]; 2] = [[127, 0, 0, 2], [127, 0, 0, 3]];
+    const DOMAINS: [(&'static str, [u8; 4]); 2] = [("a.test", [127, 0, 0, 2]), ("b.test", [127, 0, 0, 3])];
 
     fn version() -> Result<String, Failure> {
         Ok(format!("Prosody {}", fs::read_to_string("/usr/lib/prosody/prosody.version")?.trim()))

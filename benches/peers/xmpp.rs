@@ -47,8 +47,9 @@ pub trait Kind {
     const NAME: &'static str;
     /// How it is configured.
     const CONFIGURATION: &'static str;
-    /// Of two federating servers; they use XMPP's own port, so no other kind may be there.
-    const ADDRESSES: [[u8; 4]; 2];
+    /// Of two federating servers: the domain, and an address. They use XMPP's own port, so no other kind may be
+    /// there.
+    const DOMAINS: [(&'static str, [u8; 4]); 2];
 
     /// Which version.
     ///
@@ -166,16 +167,15 @@ impl<K: Kind> Peer for Xmpp<K> {
     }
 
     fn federated(&self, bench: &Bench) -> Result<Option<Messages>, Failure> {
-        let half = |domain, ip: [u8; 4], user, other, at: [u8; 4]| {
+        let half = |user, (domain, ip): (_, [u8; 4]), (other, at): (_, [u8; 4])| {
             let mut site = self.site(bench, domain, vec![(user, bench.pairs)])?;
             site.domain = domain;
             site.clients = bench.address(ip)?;
             site.other = Some(Other { domain: other, ip: at.into() });
             Running::start::<K>(site)
         };
-        let [a, b] = K::ADDRESSES;
-        let here = half("a.test", a, "alice", "b.test", b)?;
-        let there = half("b.test", b, "bob", "a.test", a)?;
+        let [a, b] = K::DOMAINS;
+        let (here, there) = (half("alice", a, b)?, half("bob", b, a)?);
         let messages = pairs(bench.pairs, &here, &there)?;
         Ok(Some(Messages { servers: vec![here.server, there.server], ..messages }))
     }
