@@ -181,7 +181,7 @@ impl Peer for Kamailio {
     fn version(&self) -> Result<String, Failure> {
         let said = String::from_utf8(Command::new(PROGRAM).arg("-v").output()?.stdout)?;
         let line = said.lines().next().ok_or("no version")?;
-        Ok(line.trim_start_matches("version: ").to_owned())
+        Ok(line.trim_start_matches("version: ").trim_end().to_owned())
     }
 
     fn configuration(&self) -> &'static str {
