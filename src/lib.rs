@@ -33,4 +33,5 @@ pub mod server;
 pub mod sim;
 pub mod simp;
 pub mod store;
+pub mod table;
 pub mod timers;

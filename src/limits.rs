@@ -65,6 +65,9 @@ pub const FOREIGN_TOKEN: usize = 1024;
 pub const QUEUED_PER_LINK: usize = 1000;
 /// And octets of them.
 pub const QUEUED_OCTETS_PER_LINK: usize = 16 * 1024 * 1024;
+/// Timers that are looked after in one tick, each of the hub's and of the connections': when the machine has slept,
+/// or a clock was set, a million may be due at the same moment, and others wait meanwhile.
+pub const DUE_AT_ONCE: usize = 1000;
 /// Offline accounts kept in memory after use.
 pub const IDLE_ACCOUNTS: usize = 10_000;
 

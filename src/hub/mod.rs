@@ -52,6 +52,7 @@ use crate::store::record::{
     AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read,
     Reading, Write,
 };
+use crate::table::Table;
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
@@ -276,7 +277,7 @@ pub struct Hub {
     /// Take news of presence that nobody asked for (the draft's open routing connections, OC-04).
     open: bool,
     accounts: Accounts,
-    names: HashMap<Address, Name, FixedState>,
+    names: Table<Address, Name>,
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
     holding: Holding,
@@ -300,7 +301,7 @@ pub struct Hub {
     committing: VecDeque<(u64, Vec<Then>)>,
     batch: u64,
     /// Users who were online when the server last ended, and have time to come back.
-    expected: Vec<Address>,
+    expected: VecDeque<Address>,
     returning: bool,
     random: ChaCha20Rng,
     online: usize,
@@ -312,7 +313,7 @@ impl Hub {
     /// An empty hub; [`Hub::start`] sets it going.
     pub fn new(domains: Domains, limits: Limits, open: bool, seed: [u8; 32]) -> Hub {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let names = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
+        let names = Table::new(random.next_u64());
         let remotes = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
         let holding = random.next_u64();
         let notifiers = domains.iter().map(|domain| Address::of(op::NOTIFIER, domain.as_str())).collect();
@@ -341,7 +342,7 @@ impl Hub {
             thens: Vec::new(),
             committing: VecDeque::new(),
             batch: 0,
-            expected: Vec::new(),
+            expected: VecDeque::new(),
             returning: true,
             random,
             online: 0,
@@ -472,13 +473,13 @@ impl Hub {
                         }
                         // The kept message is still there: the next sweep finds it again.
                         Parked::Failure { replaces: Some(_), .. } => {}
-                        Parked::Look => self.expected.push(address.clone()),
+                        Parked::Look => self.expected.push_back(address.clone()),
                     }
                 }
             }
             (Purpose::Items(key), Reading::Items(items)) => self.items_read(now, key, Some(items), out),
             (Purpose::Items(key), _) => self.items_read(now, key, None, out),
-            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses,
+            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses.into(),
             (Purpose::Expired, Reading::Expired(expired)) => self.messages_expired(now, expired, out),
             (Purpose::ToldOnline | Purpose::Expired, _) => {}
         }
@@ -619,9 +620,10 @@ impl Hub {
         self.reply(now, origin, kind, &from, &owner, answer, out);
     }
 
-    /// Everything that is due.
+    /// What is due; not all at once if it is very much.
     pub fn wake(&mut self, now: Now, out: &mut impl Outlet) {
-        while let Some(due) = self.timers.due(now.tick) {
+        for _ in 0..limits::DUE_AT_ONCE {
+            let Some(due) = self.timers.due(now.tick) else { break };
             match due {
                 Due::Endpoint(id) => self.endpoint_due(now, id, out),
                 Due::Remote(domain, traffic) => self.remote_due(now, &domain, traffic, out),
@@ -656,8 +658,9 @@ impl Hub {
     /// hear of it, some at a time.
     fn look_after_missing(&mut self, now: Now, out: &mut impl Outlet) {
         self.returning = false;
-        let rest = self.expected.split_off(self.expected.len().min(RETURN_AT_ONCE));
-        for address in std::mem::replace(&mut self.expected, rest) {
+        // Not all of them are moved for each lot: there may be a million.
+        for _ in 0..RETURN_AT_ONCE {
+            let Some(address) = self.expected.pop_front() else { break };
             self.with_account(now, address, Parked::Look, out);
         }
         if !self.expected.is_empty() {

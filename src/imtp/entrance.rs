@@ -452,6 +452,7 @@ fn server(core: &mut Core, now: Now, id: ConnId, exchange: &Exchange, domain: &D
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     conn.role = Role::Server(domain.as_str().into());
     let ip = conn.peer.ip();
+    core.io.conns.visits(id);
     core.disown(ip, id);
     complete(core, now, id, exchange);
 }

@@ -3,7 +3,7 @@
 //! A connection owns a buffer only while it has something to write or half a command to read; buffers
 //! that become empty go back to a pool.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -256,6 +256,9 @@ pub(crate) struct Conns {
     /// Octets of the buffers in the pool.
     pooled: usize,
     count: usize,
+    /// Those that may speak for other domains: a new rule about a domain is for them, and there may be a
+    /// million others.
+    visitors: BTreeSet<ConnId>,
 }
 
 /// Why nothing could be written.
@@ -307,9 +310,20 @@ impl Conns {
         }
         let mut conn = conn.take()?;
         self.count -= 1;
+        self.visitors.remove(&id);
         let out = std::mem::take(&mut conn.out);
         self.recycle(out);
         Some(conn)
+    }
+
+    /// This one may speak for other domains from now on.
+    pub fn visits(&mut self, id: ConnId) {
+        self.visitors.insert(id);
+    }
+
+    /// All that may, or might have.
+    pub fn visitors(&self) -> Vec<ConnId> {
+        self.visitors.iter().copied().collect()
     }
 
     pub fn len(&self) -> usize {

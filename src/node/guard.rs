@@ -18,6 +18,7 @@ use super::io::ConnId;
 use crate::clock::{Now, Tick};
 use crate::hub::address::Address;
 use crate::limits::{self, Limits};
+use crate::table::Table;
 
 /// Failures of one account from one address until that pair has to wait.
 const PAIR: u32 = 10;
@@ -117,7 +118,7 @@ impl Door {
 /// Who may come in.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
-    open: HashMap<IpAddr, Door>,
+    open: Table<IpAddr, Door>,
     /// The addresses that have strangers.
     ranks: BTreeSet<(usize, Reverse<u64>, IpAddr)>,
     serial: u64,
@@ -141,10 +142,11 @@ impl Guard {
     /// One more connection; false if its address has too many.
     pub fn opened(&mut self, ip: IpAddr, id: ConnId, limits: &Limits) -> bool {
         let ip = customer(ip);
-        let door = self.open.entry(ip).or_insert_with(|| {
+        if self.open.get(&ip).is_none() {
             self.serial += 1;
-            Door { serial: self.serial, ..Door::default() }
-        });
+            self.open.insert(ip, Door { serial: self.serial, ..Door::default() });
+        }
+        let Some(door) = self.open.get_mut(&ip) else { return false };
         self.ranks.remove(&door.rank(ip));
         door.all += 1;
         door.strangers.push_back(id);
@@ -315,6 +317,19 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn many_addresses_may_ask_at_the_same_time() {
+        // design: an attacker must not be able to lock out others; nor may a crowd that comes back
+        let limits = Limits { logins_per_second: 1, ..Limits::default() };
+        let (mut guard, now) = (Guard::default(), Now::default());
+        for n in 0..2 * ENTRIES as u32 {
+            assert!(guard.may_ask(now, IpAddr::V4(n.into()), &limits), "{n}");
+        }
+        let one = IpAddr::V4(7.into());
+        let asked = (0..100).filter(|_| guard.may_ask(now, one, &limits)).count();
+        assert_eq!(asked, 10);
     }
 
     #[test]

@@ -506,7 +506,7 @@ impl Io {
 
     /// Connections of other domains' servers that are no longer wanted end.
     pub(super) fn expel(&mut self) {
-        for id in self.conns.ids() {
+        for id in self.conns.visitors() {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             match &mut conn.role {
                 Role::Server(domain) if !self.links.admits(domain, &self.config.federation) => {

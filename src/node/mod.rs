@@ -11,6 +11,9 @@ pub mod io;
 mod jobs;
 mod links;
 mod protocols;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod trust;
 mod wire;
 
@@ -222,7 +225,9 @@ impl Node {
         let core = &mut self.core;
         core.io.now = now;
         core.hub.wake(now, &mut core.io);
-        while let Some(due) = core.io.timers.due(now.tick) {
+        // What is left is due with the next tick, which comes at once.
+        for _ in 0..limits::DUE_AT_ONCE {
+            let Some(due) = core.io.timers.due(now.tick) else { break };
             match due {
                 Due::Conn(id) => protocols::due(core, now, id),
                 Due::Rules => core.io.read_rules(),

@@ -218,6 +218,7 @@ fn on_request(
                 return first_must_be_connect(core, now, id, Some(name));
             }
             conn.role = Role::Routing(Default::default());
+            core.io.conns.visits(id);
             on_routing(core, now, id, name, request, object)
         }
         Role::Routing(_) => on_routing(core, now, id, name, request, object),

@@ -1,0 +1,137 @@
+//! A hash table whose growth is never felt: for what there is as much of as there are users.
+//!
+//! A table that is full moves all its entries to one of twice the size, and nobody is served meanwhile: with a
+//! million users that takes a tenth of a second. This one is many small tables, each with its share of the keys.
+//! Each moves by itself, a thousand times quicker, and since chance does not fill them evenly seldom two at a time.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use foldhash::fast::FixedState;
+
+/// Small tables; a power of two. With a million keys each has a thousand.
+const PARTS: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Table<K, V> {
+    parts: Box<[HashMap<K, V, FixedState>]>,
+    hasher: FixedState,
+}
+
+impl<K: Hash + Eq, V> Default for Table<K, V> {
+    /// With a seed of the operating system's.
+    fn default() -> Self {
+        Table::new(RandomState::new().hash_one(0))
+    }
+}
+
+impl<K: Hash + Eq, V> Table<K, V> {
+    /// An empty one. Who does not know the seed can't choose keys that collide.
+    pub fn new(seed: u64) -> Table<K, V> {
+        // Another hash within a part than among parts: there all keys are alike in some bits.
+        let within = FixedState::with_seed(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
+        let parts = (0..PARTS).map(|_| HashMap::with_hasher(within.clone())).collect();
+        Table { parts, hasher: FixedState::with_seed(seed) }
+    }
+
+    fn place<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
+        // The upper bits: foldhash mixes those best.
+        (self.hasher.hash_one(key) >> (u64::BITS - PARTS.trailing_zeros())) as usize
+    }
+
+    fn part<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&HashMap<K, V, FixedState>> {
+        self.parts.get(self.place(key))
+    }
+
+    fn part_mut<Q: Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut HashMap<K, V, FixedState>> {
+        let place = self.place(key);
+        self.parts.get_mut(place)
+    }
+
+    /// How many entries there are; goes through all parts.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(HashMap::len).sum()
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(HashMap::is_empty)
+    }
+
+    /// All values: a census, whose order is nobody's business.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.parts.iter().flat_map(HashMap::values)
+    }
+
+    /// As [`HashMap::get`].
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.part(key)?.get(key)
+    }
+
+    /// As [`HashMap::get_key_value`].
+    pub fn get_key_value<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        self.part(key)?.get_key_value(key)
+    }
+
+    /// As [`HashMap::get_mut`].
+    pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.part_mut(key)?.get_mut(key)
+    }
+
+    /// As [`HashMap::insert`].
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.part_mut(&key)?.insert(key, value)
+    }
+
+    /// As [`HashMap::remove`].
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        self.part_mut(key)?.remove(key)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_map() {
+        let mut table: Table<String, usize> = Table::new(7);
+        for number in 0..5000 {
+            assert_eq!(table.insert(number.to_string(), number), None);
+        }
+        assert_eq!(table.insert("17".to_owned(), 18), Some(17));
+        assert_eq!(table.get("17"), Some(&18));
+        assert_eq!(table.get_key_value("4999"), Some((&"4999".to_owned(), &4999)));
+        *table.get_mut("0").unwrap() += 1;
+        assert_eq!(table.remove("0"), Some(1));
+        assert_eq!(table.remove("0"), None);
+        assert_eq!(table.get("5000"), None);
+    }
+
+    #[test]
+    fn no_part_has_much_more_than_its_share() {
+        // design 3: nothing that one input does takes longer for those who are there already
+        let mut table: Table<String, ()> = Table::new(7);
+        for number in 0..100 * PARTS {
+            table.insert(format!("user{number}@example.org"), ());
+        }
+        let most = table.parts.iter().map(HashMap::len).max().unwrap();
+        assert!(most < 160, "{most}");
+        assert_eq!(table.len(), 100 * PARTS);
+    }
+}
