@@ -131,7 +131,7 @@ impl Home {
         let mut command = Command::new(hearth_binary());
         command.arg("--config").arg(self.config()).arg("serve").env("RUST_LOG", "warn");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let target = Target { address: self.simp, tls: None };
+        let target = Target { address: self.simp, tls: None, from: None };
         let begun = Instant::now();
         let mut process = Process::start(command)?;
         loop {

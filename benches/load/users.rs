@@ -36,11 +36,11 @@ pub fn idle(bench: &Bench, report: &mut Report, service: Service, tls: bool) -> 
     let mut before = 0;
     for index in 0..bench.idle {
         if index == warm {
-            before = settled(&server)?;
+            before = server.settled()?;
         }
         held.push(door.log_in(&house.user(&user(index)), true)?.0);
     }
-    let growth = settled(&server)?.saturating_sub(before);
+    let growth = server.settled()?.saturating_sub(before);
     let each = growth as f64 / 1024.0 / (held.len() - warm) as f64;
     let (kind, limit) = if tls { ("TLS", 16.0) } else { ("plain TCP", 1.5) };
     let what = if service == Service::Simp { "logged-in" } else { "listening IMTP" };
@@ -51,19 +51,6 @@ pub fn idle(bench: &Bench, report: &mut Report, service: Service, tls: bool) -> 
         each <= limit,
     );
     Ok(())
-}
-
-/// Resident memory once it no longer changes.
-fn settled(server: &crate::rig::proc::Process) -> Result<u64, Failure> {
-    let mut last = server.resident()?;
-    loop {
-        std::thread::sleep(Duration::from_millis(500));
-        let now = server.resident()?;
-        if now.abs_diff(last) < 16 * 1024 {
-            return Ok(now);
-        }
-        last = now;
-    }
 }
 
 /// The CPU time of a digest login: `login` on a new routing connection, `connect` on a new notification

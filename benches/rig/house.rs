@@ -151,7 +151,7 @@ impl House {
     /// How to reach SIMP on the port of all protocols on TLS.
     pub fn beside(&self) -> Option<Target> {
         let (address, config) = self.beside.clone()?;
-        Some(Target { address, tls: Some((config, self.domain.clone())) })
+        Some(Target { address, tls: Some((config, self.domain.clone())), from: None })
     }
 
     /// Writes the database with accounts of one password, each with the same device key if `keys`.
@@ -206,6 +206,11 @@ impl House {
         Ok(process)
     }
 
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The address of a user.
     pub fn user(&self, local: &str) -> String {
         format!("{local}@{}", self.domain)
@@ -219,7 +224,7 @@ impl House {
             Service::Imtp => self.imtp,
             Service::Pitp => self.pitp,
         };
-        Target { address, tls }
+        Target { address, tls, from: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pairs of users who write to each other, logged in and ready for the generator; what their messages cost; and
 //! the relay's cost beside it.
 
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::time::Duration;
 
 use super::Failure;
@@ -101,6 +101,14 @@ impl Door {
                 }
                 Ok(session.into_parts())
             }
+        }
+    }
+
+    /// From now on connections come from this address of this machine.
+    pub fn come_from(&mut self, ip: IpAddr) {
+        match self {
+            Door::Simp(routing) => routing.come_from(ip),
+            Door::Transfer(target, _) => target.from = Some(ip),
         }
     }
 

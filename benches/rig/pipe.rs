@@ -1,11 +1,12 @@
 //! Blocking connections to a server, in clear or on TLS: for logins, before the generator takes over.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
 use super::Failure;
 
@@ -19,6 +20,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// On TLS: with these roots, to this name.
     pub tls: Option<(Arc<ClientConfig>, String)>,
+    /// The address to connect from, if not the one that the kernel chooses: one has no more than so many ports.
+    pub from: Option<IpAddr>,
 }
 
 /// A blocking connection.
@@ -35,7 +38,15 @@ impl Pipe {
     /// # Errors
     /// If nobody listens there.
     pub fn open(target: &Target, address: SocketAddr) -> Result<Pipe, Failure> {
-        let stream = TcpStream::connect(address)?;
+        let stream = match target.from {
+            None => TcpStream::connect(address)?,
+            Some(from) => {
+                let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+                socket.bind(&SocketAddr::new(from, 0).into())?;
+                socket.connect(&address.into())?;
+                socket.into()
+            }
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let Some((config, name)) = &target.tls else { return Ok(Pipe::Clear(stream)) };

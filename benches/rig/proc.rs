@@ -85,6 +85,22 @@ impl Process {
         memory(self.id(), "Rss:")
     }
 
+    /// Resident memory once it no longer changes.
+    ///
+    /// # Errors
+    /// If `/proc` has nothing about it.
+    pub fn settled(&self) -> Result<u64, Failure> {
+        let mut last = self.resident()?;
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            let now = self.resident()?;
+            if now.abs_diff(last) < 16 * 1024 {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+
     /// How many threads it has.
     ///
     /// # Errors

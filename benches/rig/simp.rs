@@ -4,7 +4,7 @@
 //! texts are made beforehand but for their ids, and whose answers are found by searching for what
 //! this one server is known to write, not by a parser.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use hearth::credential::Algorithm;
 use memchr::memmem::{Finder, find};
@@ -14,7 +14,8 @@ use super::engine::{Replies, Wire};
 use super::lines::push_id;
 use super::pipe::{Pipe, Target};
 
-const HEADER: &[u8] = b"<?xml version=\"1.0\"?>\n<stream>\n";
+/// The first words of any stream.
+pub const HEADER: &[u8] = b"<?xml version=\"1.0\"?>\n<stream>\n";
 const END: &[u8] = b"</properties>";
 
 /// Reads up to and with the end of a properties object; what follows stays in `input`.
@@ -29,11 +30,37 @@ fn object(pipe: &mut Pipe, input: &mut Vec<u8>) -> Result<String, Failure> {
 }
 
 /// The value of a key; the server's own texts hold nothing that needs unescaping.
-fn value<'a>(object: &'a str, key: &str) -> Result<&'a str, Failure> {
+///
+/// # Errors
+/// If there is none.
+pub fn value<'a>(object: &'a str, key: &str) -> Result<&'a str, Failure> {
     let missing = || Failure(format!("no {key:?} in {object}"));
     let at = object.find(&format!("key=\"{key}\">")).ok_or_else(missing)?;
     let rest = &object[at + key.len() + 7..];
     Ok(&rest[..rest.find('<').ok_or_else(missing)?])
+}
+
+/// `login`, on a routing connection.
+pub fn login(user: &str) -> String {
+    format!(
+        "<properties><entry key=\"action\">login</entry><entry key=\"request\">1</entry>\
+         <entry key=\"user\">{user}</entry></properties>\n"
+    )
+}
+
+/// `connect`, the first words on a notification connection after the header, by MD5 digest.
+///
+/// # Errors
+/// If the challenge is none.
+pub fn connect(user: &str, secret: &str, challenge: &str) -> Result<String, Failure> {
+    let proof = Algorithm::Md5.authorization(user, secret, value(challenge, "nonce")?);
+    let opaque = value(challenge, "opaque")?;
+    Ok(format!(
+        "<properties><entry key=\"action\">connect</entry><entry key=\"request\">1</entry>\
+         <entry key=\"authorization\">{}</entry><entry key=\"opaque\">{opaque}</entry>\
+         <entry key=\"version\">1.0</entry></properties>\n",
+        *proof
+    ))
 }
 
 /// A routing connection, for logins.
@@ -54,16 +81,17 @@ impl Routing {
         Ok(Routing { target: target.clone(), pipe, input: Vec::new() })
     }
 
+    /// From now on notification connections come from this address of this machine.
+    pub fn come_from(&mut self, ip: IpAddr) {
+        self.target.from = Some(ip);
+    }
+
     /// Asks for a login: the challenge.
     ///
     /// # Errors
     /// If there is none.
     pub fn challenge(&mut self, user: &str) -> Result<String, Failure> {
-        let text = format!(
-            "<properties><entry key=\"action\">login</entry><entry key=\"request\">1</entry>\
-             <entry key=\"user\">{user}</entry></properties>\n"
-        );
-        self.pipe.write(text.as_bytes())?;
+        self.pipe.write(login(user).as_bytes())?;
         object(&mut self.pipe, &mut self.input)
     }
 
@@ -74,19 +102,11 @@ impl Routing {
     /// If the server refuses.
     pub fn login(&mut self, user: &str, secret: &str) -> Result<(TcpStream, Vec<u8>), Failure> {
         let challenge = self.challenge(user)?;
-        let proof = Algorithm::Md5.authorization(user, secret, value(&challenge, "nonce")?);
         let address =
             SocketAddr::new(value(&challenge, "host")?.parse()?, value(&challenge, "port")?.parse()?);
-        let text = format!(
-            "{}<properties><entry key=\"action\">connect</entry><entry key=\"request\">1</entry>\
-             <entry key=\"authorization\">{}</entry><entry key=\"opaque\">{}</entry>\
-             <entry key=\"version\">1.0</entry></properties>\n",
-            std::str::from_utf8(HEADER)?,
-            *proof,
-            value(&challenge, "opaque")?,
-        );
+        let text = [HEADER, connect(user, secret, &challenge)?.as_bytes()].concat();
         let mut pipe = Pipe::open(&self.target, address)?;
-        pipe.write(text.as_bytes())?;
+        pipe.write(&text)?;
         let mut input = Vec::new();
         let reply = object(&mut pipe, &mut input)?;
         if value(&reply, "action")? != "self" {

@@ -22,11 +22,12 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 const LENGTH: &[u8] = b"Content-Length: ";
 
 /// One message at the start of what was read.
-struct Piece<'a> {
-    /// Its id and what stands between that and the end of the first line.
+pub struct Piece<'a> {
     id: &'a [u8],
-    rest: &'a [u8],
-    payload: &'a [u8],
+    /// What stands between its id and the end of the first line.
+    pub rest: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
     /// All its octets.
     length: usize,
     /// Is it a command?
@@ -34,16 +35,17 @@ struct Piece<'a> {
 }
 
 /// Finds messages.
-struct Reader(Finder<'static>);
+pub struct Reader(Finder<'static>);
 
 impl Reader {
-    fn new() -> Reader {
+    /// Ready.
+    pub fn new() -> Reader {
         Reader(Finder::new(HEAD_END))
     }
 
     /// The next message; nothing, if there is no whole one. Lists of mechanisms and NOPs are passed over: their
     /// octets count as the message's.
-    fn next<'a>(&self, input: &'a [u8]) -> Option<Piece<'a>> {
+    pub fn next<'a>(&self, input: &'a [u8]) -> Option<Piece<'a>> {
         let mut start = 0;
         while input.get(start) == Some(&b'=') {
             start += memchr(b'\n', &input[start..])? + 1;
@@ -168,7 +170,16 @@ impl Keys {
         Ok(Keys { challenge_end, client, stored: Sha256::digest(client).into() })
     }
 
-    /// The answer to a challenge.
+    /// The second `auth`, which answers the challenge to the first.
+    ///
+    /// # Errors
+    /// If it is no challenge for this salt.
+    pub fn answer(&self, user: &str, challenge: &str) -> Result<String, Failure> {
+        let last = self.prove(&bare(user), challenge)?;
+        let length = last.len();
+        Ok(format!(">2 auth\r\nContent-Length: {length}\r\n\r\n{last}"))
+    }
+
     fn prove(&self, bare: &str, challenge: &str) -> Result<String, Failure> {
         let nonce = challenge.strip_suffix(&*self.challenge_end);
         let nonce = nonce.ok_or_else(|| Failure(format!("not the challenge expected: {challenge}")))?;
@@ -177,6 +188,23 @@ impl Keys {
         proof.iter_mut().zip(&self.client).for_each(|(octet, key)| *octet ^= key);
         Ok(format!("{without_proof},p={}", STANDARD.encode(proof)))
     }
+}
+
+/// What SCRAM calls the bare first message.
+fn bare(user: &str) -> String {
+    format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL")
+}
+
+/// The first `auth`.
+pub fn auth(user: &str) -> String {
+    let first = format!("n,,{}", bare(user));
+    let length = first.len();
+    format!(">1 auth\r\nMechanism: SCRAM-SHA-256\r\nContent-Length: {length}\r\n\r\n{first}")
+}
+
+/// Asks for all messages to a user.
+pub fn listen(user: &str) -> String {
+    format!(">3 listen\r\nInbox: im:{user}\r\n\r\n")
 }
 
 fn hmac(key: &[u8], text: &[u8]) -> Result<[u8; 32], Failure> {
@@ -202,14 +230,8 @@ impl Session {
         let mut session = Session { pipe, input: Vec::new(), reader: Reader::new() };
         // Its list of mechanisms is known: it has to be there, since nothing is said before it.
         session.pipe.fill(&mut session.input)?;
-        let bare = format!("n={user},r=fyko+d2lbbFgONRv9qkxdawL");
-        let first = format!("n,,{bare}");
-        let length = first.len();
-        let auth = "auth\r\nMechanism: SCRAM-SHA-256\r\nContent-Length:";
-        let challenge = session.ask(&format!(">1 {auth} {length}\r\n\r\n{first}"), "error (auth)")?;
-        let last = keys.prove(&bare, &challenge)?;
-        let length = last.len();
-        session.ask(&format!(">2 auth\r\nContent-Length: {length}\r\n\r\n{last}"), "ok (auth)")?;
+        let challenge = session.ask(&auth(user), "error (auth)")?;
+        session.ask(&keys.answer(user, &challenge)?, "ok (auth)")?;
         Ok(session)
     }
 
@@ -218,7 +240,7 @@ impl Session {
     /// # Errors
     /// If the server refuses.
     pub fn listen(&mut self, user: &str) -> Result<(), Failure> {
-        self.ask(&format!(">3 listen\r\nInbox: im:{user}\r\n\r\n"), "ok (listen)").map(|_| ())
+        self.ask(&listen(user), "ok (listen)").map(|_| ())
     }
 
     /// Says something and takes the answer, which must have this status: its payload.

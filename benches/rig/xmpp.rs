@@ -75,7 +75,7 @@ impl Session {
     /// # Errors
     /// If the server refuses.
     pub fn login(address: SocketAddr, domain: &str, user: &str, keys: &Keys) -> Result<Session, Failure> {
-        let pipe = Pipe::open(&Target { address, tls: None }, address)?;
+        let pipe = Pipe::open(&Target { address, tls: None, from: None }, address)?;
         let mut session = Session { pipe, input: Vec::new() };
         let open = format!(
             "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \

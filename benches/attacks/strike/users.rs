@@ -43,7 +43,7 @@ impl User {
     /// If that is refused.
     pub fn enter(orders: &Orders, index: usize) -> Result<User, Failure> {
         let address = format!("mallory{index}@{}", orders.domain);
-        let mut routing = Routing::open(&Target { address: orders.simp, tls: None })?;
+        let mut routing = Routing::open(&Target { address: orders.simp, tls: None, from: None })?;
         let (stream, tail) = routing.login(&address, SECRET)?;
         stream.set_read_timeout(Some(Duration::from_millis(5)))?;
         stream.set_write_timeout(Some(Duration::from_millis(500)))?;
@@ -153,7 +153,7 @@ pub fn deaf_reader(orders: &Orders) -> Result<String, Failure> {
         scope.spawn(|| {
             let keys = house::keys()?;
             while Instant::now() < end {
-                let target = Target { address: orders.imtp, tls: None };
+                let target = Target { address: orders.imtp, tls: None, from: None };
                 let mut session = Session::login(&target, &to, &keys)?;
                 session.listen(&to)?;
                 let (stream, _) = session.into_parts();
