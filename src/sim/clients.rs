@@ -119,6 +119,15 @@ impl World {
         self.clients[client.0].closed = true;
     }
 
+    /// Forgets what a closed client has received, so that long runs don't grow by it.
+    pub fn forget(&mut self, client: ClientId) {
+        if self.clients[client.0].closed {
+            let name = std::mem::take(&mut self.clients[client.0].name);
+            self.clients[client.0] =
+                Client { closed: true, ..Client::new(&name, SocketAddr::new(client_address(), 0)) };
+        }
+    }
+
     /// The client will write no more, but reads on.
     pub fn half_close(&mut self, client: ClientId) {
         if let Some((wire, side)) = self.clients[client.0].wire {

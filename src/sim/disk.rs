@@ -123,6 +123,11 @@ impl Disk {
         }
     }
 
+    /// Octets of the database, and those of them that are free for what comes next.
+    pub fn octets(&self) -> (u64, u64) {
+        self.store.octets()
+    }
+
     /// The process is gone: what it had not committed is lost.
     pub fn abandon(&mut self) {
         self.pending.clear();

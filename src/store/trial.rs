@@ -30,6 +30,15 @@ impl Store {
         done
     }
 
+    /// Octets of the database, and those of them that are free for what comes next.
+    pub(crate) fn octets(&self) -> (u64, u64) {
+        let of = |pragma| {
+            self.conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap_or_default()
+        };
+        let page = of("page_size");
+        ((of("page_count") * page) as u64, (of("freelist_count") * page) as u64)
+    }
+
     /// Turns the database into one of the first schema, with all that it could hold, and brings it up to date again.
     ///
     /// # Panics

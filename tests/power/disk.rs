@@ -186,6 +186,11 @@ impl Disk {
             })
     }
 
+    /// Are all names sure?
+    pub fn names_are_sure(&self) -> bool {
+        self.pending.is_empty()
+    }
+
     /// Writes what a loss of power leaves below `root` to a folder of its own.
     pub fn leave(&self, loss: Loss, root: &Path, to: &Path) {
         let mut chance = Chance::new(match loss {

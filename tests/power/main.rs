@@ -23,7 +23,7 @@ use rusqlite::{Connection, OpenFlags};
 use trace::{Event, Recorder};
 
 /// Random losses at each point.
-const CHANCES: u64 = 2;
+const CHANCES: u64 = 1;
 
 /// All that a database holds, in one number (FNV-1a); an error if it is not whole.
 pub fn contents(database: &Path) -> Result<u64, String> {
@@ -105,10 +105,22 @@ pub fn at_each_point(
         if !changed && !matches!(event, Event::Mark { text } if text.starts_with("done")) {
             continue;
         }
-        let fixed = [Loss::Everything, Loss::Nothing, Loss::Tail, Loss::Names, Loss::Octets];
+        let written = matches!(event, Event::Write { .. } | Event::Truncate { .. });
         let by_chance = (0..chances).map(|n| Loss::Some(at as u64 * 1000 + n));
-        for loss in fixed.into_iter().chain(by_chance) {
-            if disk.is_sure() && loss != Loss::Everything {
+        for loss in [Loss::Everything, Loss::Nothing, Loss::Tail, Loss::Names, Loss::Octets]
+            .into_iter()
+            .chain(by_chance)
+        {
+            let again = match loss {
+                // A write that is lost leaves what was left before it.
+                Loss::Everything => written,
+                _ if disk.is_sure() => true,
+                // Without names that are not sure, the same as everything or nothing.
+                Loss::Names | Loss::Octets => disk.names_are_sure(),
+                Loss::Tail => !written,
+                Loss::Nothing | Loss::Some(_) => false,
+            };
+            if again {
                 continue;
             }
             let to = place.path().join("left");
