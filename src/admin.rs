@@ -7,6 +7,50 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::record::{Change, Outcome};
 
+/// A request, octets: a change with its verifiers takes a few hundred.
+pub const LINE: usize = 64 * 1024;
+
+/// What has been read of a connection to the control socket, taken apart into requests.
+#[derive(Debug, Default)]
+pub struct Lines {
+    input: Vec<u8>,
+    spoilt: bool,
+}
+
+impl Lines {
+    /// Takes in what was read. Nothing more comes of a connection on which a line was too long.
+    pub fn receive(&mut self, data: &[u8]) {
+        if !self.spoilt {
+            self.input.extend_from_slice(data);
+        }
+    }
+
+    /// The next whole line: a request, or why it is none. None: it has yet to come.
+    pub fn next_request(&mut self) -> Option<Result<AdminRequest, String>> {
+        let Some(end) = memchr::memchr(b'\n', &self.input) else {
+            if self.input.len() <= LINE {
+                return None;
+            }
+            self.input = Vec::new();
+            self.spoilt = true;
+            return Some(Err("a request is at most 64 KiB".to_owned()));
+        };
+        let request = serde_json::from_slice(self.input.get(..end).unwrap_or_default());
+        self.input.drain(..=end);
+        Some(request.map_err(|e| format!("no request that this version knows: {e}")))
+    }
+
+    /// Is there a whole line?
+    pub fn has_more(&self) -> bool {
+        memchr::memchr(b'\n', &self.input).is_some()
+    }
+
+    /// Has there been a line that was too long?
+    pub fn is_spoilt(&self) -> bool {
+        self.spoilt
+    }
+}
+
 /// A request on the control socket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

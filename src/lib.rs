@@ -15,6 +15,7 @@
 //! * [`sim`]: several nodes in one process on a simulated network, driven by one seed.
 //! * [`client`]: the other end of the native protocols, for `hearth send`, tests and bots.
 //! * [`cli`]: the commands, one file each.
+//! * [`fuzz`]: what the entry points for fuzzing share; every reader has its own in a module of that name.
 
 pub mod admin;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod federation;
+pub mod fuzz;
 pub mod hub;
 pub mod imtp;
 pub mod limits;

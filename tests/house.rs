@@ -317,3 +317,74 @@ fn documents_name_what_exists() {
         }
     }
 }
+
+/// The tests that docs/security.md names, as `FILE::TEST`, exist; those of conversations as `FILE#TITLE`. Each row of
+/// its threat model names one at least.
+#[test]
+fn the_page_on_security_names_tests_that_exist() {
+    let page = read("docs/security.md");
+    let mut wrong = Vec::new();
+    let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let is_file = |file: &str| file.starts_with("tests/") || file.starts_with("src/");
+    for span in &spans {
+        if let Some((file, name)) = span.split_once("::").filter(|(file, _)| is_file(file)) {
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+            let there = text.contains(&format!("fn {name}(")) || text.contains(&format!("def {name}("));
+            if !there {
+                wrong.push(format!("no test {span}"));
+            }
+        } else if let Some((file, title)) = span.split_once('#').filter(|(file, _)| is_file(file)) {
+            let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+            if !text.lines().any(|line| line.strip_prefix("== ") == Some(title)) {
+                wrong.push(format!("no conversation {span}"));
+            }
+        }
+    }
+    let (_, model) = page.split_once("## Threat model").expect("the heading");
+    let (model, _) = model.split_once("\n## ").expect("the next heading");
+    let mut rows = 0;
+    for line in model.lines().filter(|line| line.starts_with("| ")) {
+        let cells = cells(line);
+        let [who, what, _, tests] = &cells[..] else { panic!("not four cells: {line}") };
+        if who == "who" || who.starts_with("---") {
+            continue;
+        }
+        rows += 1;
+        let named = tests.split('`').skip(1).step_by(2);
+        if named.filter(|span| is_file(span) && span.contains("::") || span.contains('#')).count() == 0 {
+            wrong.push(format!("no test shows what stops {who}: {what}"));
+        }
+    }
+    assert!(rows >= 20, "{rows} rows");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every fuzz target has its corpus, and a row on the page on security; and nothing else does.
+#[test]
+fn every_fuzz_target_has_a_corpus_and_a_row() {
+    let targets: BTreeSet<String> =
+        hearth::fuzz::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let folders = std::fs::read_dir(root().join("fuzz/corpus")).unwrap();
+    let folders: BTreeSet<String> =
+        folders.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(folders, targets);
+    let page = read("docs/security.md");
+    let (_, fuzzing) = page.split_once("## Fuzzing").expect("the heading");
+    let rows: BTreeSet<String> = fuzzing
+        .lines()
+        .filter_map(|line| cells(line).first()?.strip_prefix('`')?.strip_suffix('`').map(str::to_owned))
+        .collect();
+    assert_eq!(rows, targets);
+}
+
+/// What a fuzzer keeps, and what it has found, is tried by every run of the tests.
+#[test]
+fn every_input_of_the_corpora_keeps_its_promise() {
+    for (name, target) in hearth::fuzz::TARGETS {
+        for entry in std::fs::read_dir(root().join("fuzz/corpus").join(name)).unwrap() {
+            let path = entry.unwrap().path();
+            let input = std::fs::read(&path).unwrap();
+            assert!(std::panic::catch_unwind(|| target(&input)).is_ok(), "{}", path.display());
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod chat;
 mod check;
 mod demo;
 mod failure;
-mod harmless;
+pub mod harmless;
 mod house;
 mod init;
 mod key;

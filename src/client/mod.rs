@@ -28,6 +28,7 @@
 //! ```
 
 pub mod blocking;
+pub mod fuzz;
 mod login;
 mod session;
 mod stream;

@@ -382,7 +382,9 @@ impl Talk {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        for (id, _) in std::mem::take(&mut self.waiting) {
+        // Of `connect` the program knows no number.
+        let waiting = std::mem::take(&mut self.waiting);
+        for (id, _) in waiting.into_iter().filter(|(_, expected)| *expected != Expected::Profile) {
             self.events.push_back(Event::Replied { id: RequestId(id), outcome: Err(Error::Ended) });
         }
         self.events.push_back(Event::Ended);

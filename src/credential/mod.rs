@@ -8,6 +8,7 @@
 
 pub mod channel;
 pub mod device;
+pub mod fuzz;
 pub mod password;
 pub mod sasl;
 pub mod scram;

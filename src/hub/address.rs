@@ -123,7 +123,8 @@ impl Address {
         }
         let domain = Domain::parse(domain)?;
         let local = if ours.contains(domain.as_str()) { local.to_lowercase() } else { local.to_owned() };
-        if local.len() > MAX_LOCAL {
+        // Folding may make it longer, or another kind of text: U+0130 becomes an i and a mark.
+        if !is_local(&local) {
             return Err(BadAddress::Local);
         }
         Ok(Address { text: format!("{local}@{domain}").into(), at: local.len() as u8 })
@@ -306,6 +307,9 @@ mod tests {
         assert_eq!(parse("Bob@Example.NET"), "Bob@example.net");
         assert_eq!(parse("ZOË@example.org"), "zoë@example.org");
         assert_eq!(parse("x@bücher.example"), "x@xn--bcher-kva.example");
+        // U+0130 folds to an i with a mark, which no local part has.
+        assert_eq!(Address::parse("\u{130}van@example.org", &ours()), Err(BadAddress::Local));
+        assert_eq!(parse("\u{130}van@example.net"), "\u{130}van@example.net");
     }
 
     #[test]

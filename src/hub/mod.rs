@@ -21,6 +21,7 @@ pub mod address;
 mod contacts;
 mod delivery;
 mod endpoint;
+pub mod fuzz;
 mod gauge;
 mod granting;
 mod holding;

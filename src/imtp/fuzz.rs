@@ -9,6 +9,7 @@ use super::message::{Astrength, Kind, Message, Scratch};
 use super::method::{Method, Side};
 use super::url::{Identifier, Subscription, Url, Visited};
 use super::write::{self, Relayed};
+use crate::fuzz::{Pieces, Taken};
 use crate::hub::address::{Address, Domain, Domains};
 use crate::hub::pattern::Class;
 
@@ -26,63 +27,65 @@ enum Piece {
     Broken(BadStream),
 }
 
-/// A stream gives the same pieces however it is cut up, each of them is judged without a panic, and
-/// the pieces are all of the stream. The first octet says how it is cut.
+/// A stream gives the same pieces however it is cut up, each of them is judged without a panic, and the pieces
+/// are all of the stream. The first octet says how it is cut.
 pub fn stream(data: &[u8]) {
-    let Some((cut, stream)) = data.split_first() else { return };
-    let whole = pieces(stream, stream.len());
-    assert_eq!(whole, pieces(stream, 1), "octet by octet");
-    assert_eq!(whole, pieces(stream, usize::from(*cut) + 1), "in pieces");
+    crate::fuzz::stream::<Stream>(data);
 }
 
-/// The pieces of a stream that comes `size` octets at a time, with where each begins; runs of skipped octets
-/// count as one.
-fn pieces(stream: &[u8], size: usize) -> Vec<(usize, Piece)> {
-    let mut framer = Framer::new();
-    let mut scratch = Scratch::new();
-    let mut pieces = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    while end < stream.len() {
-        end = stream.len().min(end + size);
-        loop {
-            let seen = stream.get(start..end).unwrap_or_default();
-            let (taken, piece) = match framer.step(seen, &BOUNDS, &mut scratch) {
-                Step::More => break,
-                Step::Skip(n) => (n, Piece::Skip(n)),
-                Step::Nop(n) => (n, Piece::Nop),
-                Step::Mech(n, list) => (n, Piece::Mech(list.names().map(str::to_owned).collect())),
-                Step::Message(n, message) => {
-                    judge(&message);
-                    let payload = message.payload().map(<[u8]>::to_vec);
-                    let start = format!("{:?}", message.start());
-                    (n, Piece::Message { start, headers: message.fault(), payload })
-                }
-                Step::Oversized(n, message) => {
-                    judge(&message);
-                    let start = format!("{:?}", message.start());
-                    (n, Piece::Oversized { start, headers: message.fault() })
-                }
-                Step::Broken(bad) => {
-                    assert!(
-                        matches!(framer.step(b"=nop\r\n", &BOUNDS, &mut scratch), Step::Broken(again) if again == bad)
-                    );
-                    pieces.push((start, Piece::Broken(bad)));
-                    return pieces;
-                }
-            };
-            match (piece, pieces.last_mut()) {
-                (Piece::Skip(n), Some((_, Piece::Skip(before)))) => *before += n,
-                (piece, _) => pieces.push((start, piece)),
-            }
-            assert!(taken > 0 && taken <= seen.len(), "takes some of what was shown");
-            start += taken;
-        }
-        assert!(
-            size >= stream.len() || end - start <= 1024 + 2 + 512 + 256 + 64 + size,
-            "asks for no more than its bounds"
-        );
+/// A stream under way.
+struct Stream {
+    framer: Framer,
+    scratch: Scratch,
+}
+
+impl Default for Stream {
+    fn default() -> Stream {
+        Stream { framer: Framer::new(), scratch: Scratch::new() }
     }
-    pieces
+}
+
+impl Pieces for Stream {
+    type Piece = Piece;
+
+    /// A start line with its end, the headers, a line too many of them, and a payload.
+    fn bound(size: usize) -> usize {
+        1024 + 2 + 512 + 256 + 64 + size
+    }
+
+    fn step(&mut self, seen: &[u8]) -> Taken<Piece> {
+        let Stream { framer, scratch } = self;
+        match framer.step(seen, &BOUNDS, scratch) {
+            Step::More => Taken::More,
+            Step::Skip(n) => Taken::Piece(n, Piece::Skip(n)),
+            Step::Nop(n) => Taken::Piece(n, Piece::Nop),
+            Step::Mech(n, list) => Taken::Piece(n, Piece::Mech(list.names().map(str::to_owned).collect())),
+            Step::Message(n, message) => {
+                judge(&message);
+                let payload = message.payload().map(<[u8]>::to_vec);
+                let start = format!("{:?}", message.start());
+                Taken::Piece(n, Piece::Message { start, headers: message.fault(), payload })
+            }
+            Step::Oversized(n, message) => {
+                judge(&message);
+                let start = format!("{:?}", message.start());
+                Taken::Piece(n, Piece::Oversized { start, headers: message.fault() })
+            }
+            Step::Broken(bad) => {
+                let again = framer.step(b"=nop\r\n", &BOUNDS, scratch);
+                assert!(matches!(again, Step::Broken(again) if again == bad));
+                Taken::Last(Piece::Broken(bad))
+            }
+        }
+    }
+
+    fn skipped(piece: &Piece) -> Option<usize> {
+        if let Piece::Skip(n) = piece { Some(*n) } else { None }
+    }
+
+    fn skip(count: usize) -> Piece {
+        Piece::Skip(count)
+    }
 }
 
 /// The domains of a server that folds case.

@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use super::io::{ConnId, Output, TlsPeer};
 use crate::clock::{Now, Tick};
 use crate::credential::Algorithm;
@@ -206,6 +208,25 @@ impl Conn {
         matches!(self.role, Role::Handshake | Role::Fresh | Role::Routing(_) | Role::Proving(_))
     }
 
+    /// Keeps octets that can't be taken yet. Before the peer has shown who he is they may be a part of a
+    /// password: then no copy is left where they were.
+    pub fn hold(&mut self, data: &[u8]) {
+        if self.unproven() && self.partial.capacity() - self.partial.len() < data.len() {
+            let room = (self.partial.len() + data.len()).max(2 * self.partial.capacity());
+            let mut larger = Vec::with_capacity(room);
+            larger.extend_from_slice(&self.partial);
+            self.wipe();
+            self.partial = larger;
+        }
+        self.partial.extend_from_slice(data);
+    }
+
+    /// Forgets what was kept.
+    pub fn wipe(&mut self) {
+        self.partial.zeroize();
+        self.partial = Vec::new();
+    }
+
     /// Is it one whose octets are in clear on a network that others may listen to?
     pub fn exposed(&self) -> bool {
         self.tls.is_none() && !self.peer.ip().is_loopback()
@@ -311,6 +332,7 @@ impl Conns {
         let mut conn = conn.take()?;
         self.count -= 1;
         self.visitors.remove(&id);
+        conn.wipe();
         let out = std::mem::take(&mut conn.out);
         self.recycle(out);
         Some(conn)

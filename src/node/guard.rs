@@ -73,6 +73,11 @@ impl Turns {
         }
     }
 
+    /// How many addresses have asked, or wait to.
+    pub fn asking(&self) -> usize {
+        self.0.len()
+    }
+
     /// Who of this address may take the turn that is free?
     pub fn next(&mut self, ip: IpAddr) -> Option<ConnId> {
         let (asking, waiting) = self.0.get_mut(&ip)?;
@@ -196,6 +201,16 @@ impl Guard {
         }
         let most = self.open.values().max_by_key(|door| (door.octets, Reverse(door.serial)))?;
         Some(most.strangers.iter().copied().collect())
+    }
+
+    /// Octets of strangers' unfinished commands, as it counts them.
+    pub fn unfinished(&self) -> usize {
+        self.octets
+    }
+
+    /// How many connections it counts.
+    pub fn connections(&self) -> usize {
+        self.open.values().map(|door| door.all).sum()
     }
 
     /// May this address ask for another challenge now?

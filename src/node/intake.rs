@@ -1,6 +1,8 @@
 //! What comes in on a connection: octets are shown to the protocol's reader, and what it can't take yet is
 //! kept; a connection whose reader has to wait is not read beyond a bound.
 
+use zeroize::Zeroize;
+
 use super::io::{ConnId, Output};
 use super::{Core, Role, protocols};
 use crate::clock::Now;
@@ -38,7 +40,7 @@ fn take_in(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
         return;
     }
     if conn.blocked || conn.paused {
-        conn.partial.extend_from_slice(data);
+        conn.hold(data);
         if !conn.paused && conn.partial.len() > limits::COMMAND_UNPROVEN {
             pause(core, id);
         }
@@ -50,10 +52,10 @@ fn take_in(core: &mut Core, now: Now, id: ConnId, data: &[u8]) {
             && !rest.is_empty()
             && !conn.closing
         {
-            conn.partial = rest.to_vec();
+            conn.hold(rest);
         }
     } else {
-        conn.partial.extend_from_slice(data);
+        conn.hold(data);
         reprocess(core, now, id);
     }
 }
@@ -88,12 +90,19 @@ pub(crate) fn resume(core: &mut Core, now: Now, id: ConnId) {
 fn reprocess(core: &mut Core, now: Now, id: ConnId) {
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     let mut data = std::mem::take(&mut conn.partial);
+    let secret = conn.unproven();
     let read = protocols::process(core, now, id, &data);
-    if let Some(conn) = core.io.conns.get_mut(id)
-        && read < data.len()
-        && !conn.closing
-    {
-        data.drain(..read);
+    let conn = core.io.conns.get_mut(id).filter(|conn| read < data.len() && !conn.closing);
+    let rest = if conn.is_some() { data.len() - read } else { 0 };
+    // A password may have been among them; where nothing is left, nothing but that has to be done.
+    if rest != 0 {
+        data.copy_within(read.., 0);
+    }
+    if secret && let Some(dealt_with) = data.get_mut(rest..) {
+        dealt_with.zeroize();
+    }
+    data.truncate(rest);
+    if let Some(conn) = conn {
         if data.capacity() > ROOMY && data.len() < data.capacity() / 4 {
             // A long command is over: the start of the next does not keep its room.
             data.shrink_to_fit();

@@ -46,6 +46,11 @@ impl Jobs {
         id
     }
 
+    /// How many are under way.
+    pub fn under_way(&self) -> usize {
+        self.open.len()
+    }
+
     /// It is done: what was it for?
     pub fn close(&mut self, id: JobId) -> Option<Purpose> {
         self.open.remove(&id)

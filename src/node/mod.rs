@@ -4,6 +4,7 @@
 //! and takes outputs until there are none. Everything a node does follows from its inputs and its seed.
 
 mod conns;
+pub mod fuzz;
 mod gauge;
 mod guard;
 pub(crate) mod intake;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use zeroize::Zeroizing;
 
 use crate::admin::{AdminReply, AdminRequest, Status};
 use crate::clock::{Now, Tick};
@@ -71,7 +73,7 @@ pub(crate) struct Core {
     pub io: Io,
     pub desk: Desk,
     /// From the key file: what nobody knows but us.
-    pub key: [u8; 32],
+    pub key: Zeroizing<[u8; 32]>,
     pub guard: Guard,
     pub turns: Turns,
     /// Where commands are taken apart; lent to a connection while it is read.
@@ -156,7 +158,7 @@ impl Node {
             hub,
             io,
             desk: Desk::new(seed.key),
-            key: seed.key,
+            key: Zeroizing::new(seed.key),
             guard: Guard::default(),
             turns: Turns::default(),
             scratch: Scratch::new(),

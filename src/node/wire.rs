@@ -51,7 +51,7 @@ impl Io {
         if std::mem::replace(&mut conn.closing, true) {
             return;
         }
-        conn.partial = Vec::new();
+        conn.wipe();
         self.outputs.push_back(Output::Close { conn: id, flush });
     }
 

@@ -16,14 +16,12 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use crate::admin::{AdminReply, AdminRequest};
+use crate::admin::{AdminReply, AdminRequest, Lines};
 use crate::clock::Tick;
 use crate::node::io::ControlId;
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "control.sock";
-/// A request, octets: a change with its verifiers takes a few hundred.
-const LINE: usize = 64 * 1024;
 /// Clients at once.
 const CLIENTS: usize = 32;
 /// A client that asks nothing for so long is sent away.
@@ -48,7 +46,7 @@ pub(super) struct Control {
 struct Client {
     stream: UnixStream,
     serial: u32,
-    input: Vec<u8>,
+    input: Lines,
     output: Vec<u8>,
     readable: bool,
     ended: bool,
@@ -112,7 +110,7 @@ impl Control {
             entry.insert(Client {
                 stream,
                 serial: self.serial,
-                input: Vec::new(),
+                input: Lines::default(),
                 output: Vec::new(),
                 readable: false,
                 ended: false,
@@ -202,7 +200,7 @@ impl Client {
             Ok(0) => self.ended = true,
             Ok(count) => {
                 self.active = now;
-                self.input.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                self.input.receive(buffer.get(..count).unwrap_or_default());
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -214,23 +212,14 @@ impl Client {
     /// The next whole line, if none is under way; what is no request is answered here.
     fn next_request(&mut self) -> Option<AdminRequest> {
         while !self.waiting {
-            let Some(end) = memchr::memchr(b'\n', &self.input) else {
-                if self.input.len() > LINE {
-                    self.refuse("a request is at most 64 KiB");
-                    self.input = Vec::new();
-                    self.ended = true;
-                }
-                return None;
-            };
-            let request = serde_json::from_slice(self.input.get(..end).unwrap_or_default());
-            self.input.drain(..=end);
-            match request {
+            match self.input.next_request()? {
                 Ok(request) => {
                     self.waiting = true;
                     return Some(request);
                 }
-                Err(e) => self.refuse(&format!("no request that this version knows: {e}")),
+                Err(why) => self.refuse(&why),
             }
+            self.ended |= self.input.is_spoilt();
         }
         None
     }
@@ -254,11 +243,11 @@ impl Client {
     }
 
     fn is_done(&self) -> bool {
-        self.ended && !self.waiting && self.output.is_empty() && memchr::memchr(b'\n', &self.input).is_none()
+        self.ended && !self.waiting && self.output.is_empty() && !self.input.has_more()
     }
 
     fn has_more(&self) -> bool {
-        !self.waiting && (self.readable && !self.ended || memchr::memchr(b'\n', &self.input).is_some())
+        !self.waiting && (self.readable && !self.ended || self.input.has_more())
     }
 }
 

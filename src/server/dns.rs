@@ -261,26 +261,15 @@ async fn look_up(
     };
     queries.want_addresses(domain.as_str());
     queries.todo.extend(services.iter().copied().map(Query::Srv));
-    let mut addresses: HashMap<String, Vec<IpAddr>> = HashMap::from([(domain.to_string(), Vec::new())]);
-    let (mut targets, mut declined) = (Vec::<Target>::new(), Vec::new());
+    let mut gathered = Gathered::of(domain);
     let mut answered = 0;
     let mut failed = false;
     while let Some((query, found)) = queries.next().await {
         match (query, found) {
             (Query::Srv(service), Ok(found)) => {
                 answered += 1;
-                if found.iter().any(is_declined) {
-                    declined.push(service);
-                }
-                for target in found.iter().filter_map(|data| target(service, data)) {
-                    if targets.len() == RECORDS {
-                        break;
-                    }
-                    if !addresses.contains_key(&target.host) {
-                        addresses.insert(target.host.clone(), Vec::new());
-                        queries.want_addresses(&target.host);
-                    }
-                    targets.push(target);
+                for host in gathered.service(service, &found) {
+                    queries.want_addresses(&host);
                 }
             }
             // No such record, if there is anything else to be had of the domain.
@@ -291,9 +280,7 @@ async fn look_up(
             // Without all SRV records we don't know whether the domain wants TLS: a failure must not
             // lead us to a worse place.
             (Query::Srv(_), Err(NoAnswer::Failed)) => return Err(DnsError::Failed),
-            (Query::Addresses(host, _), Ok(found)) => {
-                keep(addresses.entry(host).or_default(), &found);
-            }
+            (Query::Addresses(host, _), Ok(found)) => gathered.addresses(host, &found),
             (Query::Addresses(..), Err(_)) => failed = true,
         }
     }
@@ -301,32 +288,67 @@ async fn look_up(
     if answered < services.len() {
         return Err(DnsError::Failed);
     }
-    let published = Published { targets, declined, addresses: Vec::new() };
-    publish(domain, published, &mut addresses, failed || unfinished)
+    gathered.publish(domain, failed || unfinished)
 }
 
-fn publish(
-    domain: &Domain,
-    mut published: Published,
-    addresses: &mut HashMap<String, Vec<IpAddr>>,
-    uncertain: bool,
-) -> Result<Published, DnsError> {
-    let order = |service| Service::ALL.iter().position(|s| *s == service);
-    let targets = &mut published.targets;
-    targets.sort_by_key(|t| order(t.service));
-    published.declined.sort_by_key(|service| order(*service));
-    for target in targets.iter_mut() {
-        target.addresses = addresses.get(&target.host).cloned().unwrap_or_default();
+/// What has come of the queries of one question so far.
+pub(super) struct Gathered {
+    published: Published,
+    /// Of the domain and of every target's host.
+    addresses: HashMap<String, Vec<IpAddr>>,
+}
+
+impl Gathered {
+    pub(super) fn of(domain: &Domain) -> Gathered {
+        let addresses = HashMap::from([(domain.to_string(), Vec::new())]);
+        Gathered { published: Published::default(), addresses }
     }
-    let own = addresses.remove(domain.as_str()).unwrap_or_default();
-    let nowhere = own.is_empty() && targets.iter().all(|t| t.addresses.is_empty());
-    if nowhere && uncertain {
-        return Err(DnsError::Failed);
+
+    /// The SRV records of a service have come; gives the hosts whose addresses are yet to be asked for.
+    pub(super) fn service(&mut self, service: Service, found: &[RData]) -> Vec<String> {
+        let Gathered { published: Published { targets, declined, .. }, addresses } = self;
+        let mut wanted = Vec::new();
+        if found.iter().any(is_declined) {
+            declined.push(service);
+        }
+        for target in found.iter().filter_map(|data| target(service, data)) {
+            if targets.len() == RECORDS {
+                break;
+            }
+            if !addresses.contains_key(&target.host) {
+                addresses.insert(target.host.clone(), Vec::new());
+                wanted.push(target.host.clone());
+            }
+            targets.push(target);
+        }
+        wanted
     }
-    if own.is_empty() && targets.is_empty() {
-        return Err(DnsError::Nothing);
+
+    /// Addresses of a host have come.
+    pub(super) fn addresses(&mut self, host: String, found: &[RData]) {
+        keep(self.addresses.entry(host).or_default(), found);
     }
-    Ok(Published { addresses: own, ..published })
+
+    /// All that there is; `uncertain`: there may be more.
+    pub(super) fn publish(self, domain: &Domain, uncertain: bool) -> Result<Published, DnsError> {
+        let Gathered { mut published, mut addresses } = self;
+        let order = |service| Service::ALL.iter().position(|s| *s == service);
+        let targets = &mut published.targets;
+        targets.sort_by_key(|t| order(t.service));
+        published.declined.sort_by_key(|service| order(*service));
+        for target in targets.iter_mut() {
+            target.addresses = addresses.get(&target.host).cloned().unwrap_or_default();
+        }
+        let own = addresses.remove(domain.as_str()).unwrap_or_default();
+        let nowhere = own.is_empty() && targets.iter().all(|t| t.addresses.is_empty());
+        if nowhere && uncertain {
+            return Err(DnsError::Failed);
+        }
+        if own.is_empty() && targets.is_empty() {
+            return Err(DnsError::Nothing);
+        }
+        Ok(Published { addresses: own, ..published })
+    }
 }
 
 /// Adds addresses, IPv4 before IPv6 however they came, up to the bound.

@@ -8,14 +8,17 @@
 //! * `poll`: the loop; `open`: how connections begin; `transfer`: how octets leave; `conn`: the
 //!   table of connections; `socket`: options and limits of sockets
 //! * `tls`: one TLS connection without its socket; `keys`: certificates and whom to believe
+//! * `confine`: what the process gives up before it begins
 //! * `answers`: the way back from the helpers `dns`, `password` and `disk`
 //! * `control`: the operator's socket; `signals` and `reload`: SIGTERM, SIGHUP
 
 mod answers;
+mod confine;
 mod conn;
 pub mod control;
 mod disk;
 mod dns;
+pub mod fuzz;
 mod keys;
 mod open;
 mod password;
@@ -116,11 +119,16 @@ impl From<io::Error> for ServerError {
     }
 }
 
-/// Runs a server until SIGTERM or SIGINT; SIGHUP reads `config_path` and the certificates again.
+/// Runs a server until SIGTERM or SIGINT, in a process that can write beneath its data directory only; SIGHUP reads `config_path` and the certificates again.
 ///
 /// # Errors
 /// Why it could not start, or go on.
 pub fn run(config: Arc<Config>, config_path: Option<PathBuf>) -> Result<(), ServerError> {
+    confine::keep_memory_private();
+    match confine::confine(&config) {
+        Ok(said) => log::info!("{said}"),
+        Err(said) => log::warn!("{said}"),
+    }
     let mut server = Server::open(config)?;
     let token = |index| Source::Signals(index).token();
     server.parts.signals = Some(Signals::install(server.parts.poll.registry(), token)?);

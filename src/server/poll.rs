@@ -616,6 +616,7 @@ impl<N: Driven> Driver<N> {
                     let data = self.buffer.get(..count).unwrap_or_default();
                     self.node.handle(self.now, Input::Bytes { conn: id, data });
                 }
+                self.forget(count);
                 return count;
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => conn.readable = false,
@@ -623,6 +624,13 @@ impl<N: Driven> Driver<N> {
             Err(e) => self.lose(id, &e.to_string()),
         }
         0
+    }
+
+    /// What was read may have been a password: it does not stay in the buffer, which lives as long as we do.
+    fn forget(&mut self, count: usize) {
+        if let Some(read) = self.buffer.get_mut(..count) {
+            read.fill(0);
+        }
     }
 
     /// The peer has shut down his side.

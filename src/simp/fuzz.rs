@@ -2,56 +2,65 @@
 //! run by the fuzz targets and, on generated input, by the tests.
 
 use super::command::Command;
+use rand_chacha::ChaCha8Rng;
+use rand_core::SeedableRng;
+
 use super::framer::{Framer, Step};
+use super::login::{Claim, Desk, choose, claim};
 use super::object::{BadObject, Object, Scratch};
 use super::write;
+use crate::clock::{Date, Now, Tick};
+use crate::credential::Algorithm;
+use crate::fuzz::{Pieces, Taken};
+use crate::hub::address::{Domain, Domains};
 
 /// A small limit, so that inputs of a fuzzer's size reach it.
 const LIMIT: usize = 512;
 
-/// A stream gives the same pieces however it is cut up, each of them is judged without a panic, and
-/// the pieces are all of the stream. The first octet says how it is cut.
+/// A stream gives the same pieces however it is cut up, each of them is judged without a panic, and the pieces
+/// are all of the stream. The first octet says how it is cut.
 pub fn stream(data: &[u8]) {
-    let Some((cut, stream)) = data.split_first() else { return };
-    let whole = pieces(stream, stream.len());
-    assert_eq!(whole, pieces(stream, 1), "octet by octet");
-    assert_eq!(whole, pieces(stream, usize::from(*cut) + 1), "in pieces");
+    crate::fuzz::stream::<Stream>(data);
 }
 
-/// The steps over a stream that comes `size` octets at a time, with where each begins; runs of
-/// skipped octets count as one.
-fn pieces(stream: &[u8], size: usize) -> Vec<(usize, Step)> {
-    let mut framer = Framer::new();
-    let mut scratch = Scratch::new();
-    let mut pieces = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    while end < stream.len() {
-        end = stream.len().min(end + size);
-        loop {
-            let seen = stream.get(start..end).unwrap_or_default();
-            let step = framer.step(seen, LIMIT);
-            match (step, pieces.last_mut()) {
-                (Step::More, _) => break,
-                (Step::Skip(n), Some((_, Step::Skip(before)))) => *before += n,
-                _ => pieces.push((start, step)),
-            }
-            match step {
-                Step::Skip(n) | Step::Opened(n) => start += n,
-                Step::Object(n) => {
-                    object(seen.get(..n).unwrap_or_default());
-                    let read = Command::read(seen.get(..n).unwrap_or_default(), &mut scratch);
-                    if let Err(BadObject::Stream(bad)) = read {
-                        pieces.push((start, Step::Broken(bad)));
-                        return pieces;
-                    }
-                    start += n;
-                }
-                Step::More | Step::Ended(_) | Step::Broken(_) => return pieces,
-            }
-        }
-        assert!(end - start <= LIMIT, "no more is asked for than the limit");
+/// A stream under way.
+#[derive(Default)]
+struct Stream {
+    framer: Framer,
+    scratch: Scratch,
+}
+
+impl Pieces for Stream {
+    type Piece = Step;
+
+    fn bound(_: usize) -> usize {
+        LIMIT
     }
-    pieces
+
+    fn step(&mut self, seen: &[u8]) -> Taken<Step> {
+        let step = self.framer.step(seen, LIMIT);
+        match step {
+            Step::More => Taken::More,
+            Step::Skip(n) | Step::Opened(n) => Taken::Piece(n, step),
+            Step::Object(n) => {
+                let seen = seen.get(..n).unwrap_or_default();
+                object(seen);
+                match Command::read(seen, &mut self.scratch) {
+                    Err(BadObject::Stream(bad)) => Taken::Last(Step::Broken(bad)),
+                    _ => Taken::Piece(n, step),
+                }
+            }
+            Step::Ended(_) | Step::Broken(_) => Taken::Last(step),
+        }
+    }
+
+    fn skipped(piece: &Step) -> Option<usize> {
+        if let Step::Skip(n) = piece { Some(*n) } else { None }
+    }
+
+    fn skip(count: usize) -> Step {
+        Step::Skip(count)
+    }
 }
 
 /// What can be read, written and read again is the same; so is each entry that may be copied as it is,
@@ -116,4 +125,57 @@ pub fn text(data: &[u8]) {
             "written and read: {bad:?}"
         ),
     }
+}
+
+/// The parts of the reader of XML by themselves: what they take is what XML 1.0 has.
+pub fn xml(data: &[u8]) {
+    if let Ok((text, _)) = super::xml::characters(data) {
+        assert_eq!(text.as_bytes(), data);
+        assert!(text.chars().all(super::xml::is_char) && super::xml::is_text(text));
+    }
+    if let Ok((c, taken)) = super::xml::reference(data) {
+        let spelt = data.get(..taken).unwrap_or_default();
+        assert!(super::xml::is_char(c) && spelt.ends_with(b";"), "{spelt:?}");
+    }
+    let at = super::xml::after_spaces(data, 0);
+    assert!(at <= data.len() && data.iter().take(at).all(|octet| super::xml::is_space(*octet)));
+    let _ = super::xml::declaration(data);
+    if let Ok(Some(section)) = super::xml::Section::at(data) {
+        let content = section.opening().len();
+        assert!(data.starts_with(section.opening()));
+        if let Some(end) = section.end(data, content, content) {
+            let whole = data.get(..end).unwrap_or_default();
+            assert!(whole.ends_with(section.closing()) && end >= content);
+            let _ = section.check(whole);
+            // What has not come yet is never the end.
+            assert_eq!(section.end(whole.get(..end - 1).unwrap_or_default(), content, content), None);
+        }
+    }
+}
+
+/// A challenge opens once, as it was given; nothing else opens at all. What a client names himself is read
+/// without a panic.
+pub fn login(data: &[u8]) {
+    let Some((flip, data)) = data.split_first_chunk::<2>() else { return };
+    let user = String::from_utf8_lossy(data);
+    let ours = Domains::new(Domain::parse("a.test").into_iter().collect());
+    if let Claim::Ours(address) = claim(&user, &ours) {
+        assert_eq!(address.domain(), "a.test");
+    }
+    let _ = choose(Some(&user), true);
+    let mut desk = Desk::new([2; 32]);
+    let now = Now { tick: Tick(0), date: Date(1_000_000) };
+    assert!(desk.redeem(now, &user).is_none(), "{user}");
+    let mut random = ChaCha8Rng::from_seed([1; 32]);
+    let Some((nonce, opaque)) = desk.challenge(now, &user, Algorithm::Sha256, &mut random) else { return };
+    let mut spoilt = opaque.clone().into_bytes();
+    let at = usize::from(flip[0]) % spoilt.len().max(1);
+    if let Some(octet) = spoilt.get_mut(at) {
+        *octet ^= flip[1];
+    }
+    let spoilt = String::from_utf8_lossy(&spoilt);
+    assert_eq!(desk.redeem(now, &spoilt).is_some(), spoilt == opaque, "{spoilt}");
+    let again = desk.redeem(now, &opaque);
+    assert_eq!(again.is_some(), spoilt != opaque, "once");
+    assert!(again.is_none_or(|ticket| ticket.user == user && ticket.nonce == nonce));
 }

@@ -78,7 +78,8 @@ impl KeyFile {
         if mode & 0o077 != 0 {
             return Err(Trouble::KeyExposed { mode });
         }
-        let mut text = Zeroizing::new(String::new());
+        // With room for all of it: growing would leave a copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize));
         match file.take(MAX_FILE).read_to_string(&mut text) {
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => return Err(Trouble::KeyMalformed),
             other => other?,

@@ -268,6 +268,8 @@ fn prepare(conn: &Connection) -> Result<(), Trouble> {
     conn.pragma_update(None, "foreign_keys", true)?;
     // A database is data: nothing in its schema may call functions with side effects.
     conn.pragma_update(None, "trusted_schema", false)?;
+    // What is sorted stays in memory: nothing of it is for /tmp, where the server may not write.
+    conn.pragma_update(None, "temp_store", "memory")?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod dns;
 mod house;
 mod init;
+mod safety;
 mod sending;
 mod serving;
 mod tmux;

@@ -268,6 +268,8 @@ impl<S: Service> Talk<S> {
         let start = message.start();
         let Some((id, Waiting { method, about })) = self.take(start.id) else { return Ok(()) };
         if start.method != method.as_str() {
+            // It has no answer yet: that the connection is closed will be one.
+            self.waiting.insert(id, Waiting { method, about });
             return Err(Error::Server(format!(
                 "an answer to {} where one to {method:?} is due",
                 start.method
@@ -323,7 +325,9 @@ impl<S: Service> Talk<S> {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        for (id, _) in std::mem::take(&mut self.waiting) {
+        // Of its login the program knows no number.
+        let waiting = std::mem::take(&mut self.waiting);
+        for (id, _) in waiting.into_iter().filter(|(_, waiting)| waiting.method != Method::Auth) {
             self.events.push_back(Event::Replied { id: RequestId(id), outcome: Err(Error::Ended) });
         }
         self.events.push_back(Event::Ended);

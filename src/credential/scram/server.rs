@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::{
     Attributes, END_POINT, SaslError, decode_32, decode_name, hmac_sha256, is_nonce, signature, text,
@@ -17,8 +18,8 @@ use crate::credential::{Cost, PasswordRecord};
 pub struct Keys {
     salt: Box<str>,
     iterations: u32,
-    stored: [u8; 32],
-    server: [u8; 32],
+    stored: Zeroizing<[u8; 32]>,
+    server: Zeroizing<[u8; 32]>,
 }
 
 impl Keys {
@@ -27,14 +28,14 @@ impl Keys {
         Some(Keys {
             salt: record.scram_salt.as_str().into(),
             iterations: record.scram_iterations,
-            stored: decode_32(&record.scram_stored_key)?,
-            server: decode_32(&record.scram_server_key)?,
+            stored: decode_32(&record.scram_stored_key).map(Zeroizing::new)?,
+            server: decode_32(&record.scram_server_key).map(Zeroizing::new)?,
         })
     }
 
     /// A user's who may not log in: they look as ever, and no password fits them.
     pub fn locked(self) -> Keys {
-        Keys { stored: [0; 32], server: [0; 32], ..self }
+        Keys { stored: Zeroizing::default(), server: Zeroizing::default(), ..self }
     }
 
     /// Those of a user who does not exist: no password fits them, and nobody who
@@ -47,8 +48,8 @@ impl Keys {
             // As long as a real one.
             salt: STANDARD.encode(salt.first_chunk::<16>().unwrap_or(&[0; 16])).into(),
             iterations: Cost::DEFAULT.iterations(),
-            stored: derive("scram stored key of nobody"),
-            server: derive("scram server key of nobody"),
+            stored: Zeroizing::new(derive("scram stored key of nobody")),
+            server: Zeroizing::new(derive("scram server key of nobody")),
         }
     }
 }
@@ -119,8 +120,8 @@ impl ClientFirst {
             so_far: format!("{},{challenge},", self.bare).into(),
             nonce: nonce.into(),
             channel: self.channel,
-            stored: keys.stored,
-            server: keys.server,
+            stored: keys.stored.clone(),
+            server: keys.server.clone(),
         };
         (Box::new(exchange), challenge.into_bytes())
     }
@@ -151,8 +152,8 @@ pub struct Exchange {
     so_far: Box<str>,
     nonce: Box<str>,
     channel: Box<str>,
-    stored: [u8; 32],
-    server: [u8; 32],
+    stored: Zeroizing<[u8; 32]>,
+    server: Zeroizing<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Exchange {
@@ -180,12 +181,12 @@ impl Exchange {
             return Err(SaslError::Nonce);
         }
         let proof = decode_32(proof).ok_or(SaslError::Malformed)?;
-        let mut client_key = signature(&self.stored, &self.so_far, without_proof);
+        let mut client_key = Zeroizing::new(signature(&self.stored, &self.so_far, without_proof));
         for (octet, proof) in client_key.iter_mut().zip(proof) {
             *octet ^= proof;
         }
-        let stored: [u8; 32] = Sha256::digest(client_key).into();
-        if !bool::from(stored.ct_eq(&self.stored)) {
+        let stored: [u8; 32] = Sha256::digest(client_key.as_ref()).into();
+        if !bool::from(stored.ct_eq(self.stored.as_ref())) {
             return Err(SaslError::Proof);
         }
         let signature = signature(&self.server, &self.so_far, without_proof);
