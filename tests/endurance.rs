@@ -225,7 +225,10 @@ fn after_a_day_of_mixed_load_a_server_holds_what_it_held_after_some_hours() {
         for (what, most) in std::mem::take(&mut day.most) {
             table.entry(what).or_default().push(most);
         }
-        table.entry("resident KiB").or_default().push(resident());
+        // What the simulator keeps of connections that are over grows, and is none of the server's.
+        let simulator = day.world.remembers() / 1024;
+        table.entry("simulator KiB").or_default().push(simulator);
+        table.entry("resident KiB").or_default().push(resident().saturating_sub(simulator));
     }
     for (what, sizes) in &table {
         println!("{what:>18} {sizes:?}");
@@ -242,7 +245,9 @@ fn after_a_day_of_mixed_load_a_server_holds_what_it_held_after_some_hours() {
         // What comes together by chance differs; what grows by what happens would be twice as much, at the least.
         let slack = match *what {
             "database octets" | "of them free" => 64 * 1024,
-            "resident KiB" => 16 * 1024,
+            "pooled octets" | "partial octets" | "unsent octets" => 64 * 1024,
+            "resident KiB" => 6 * 1024,
+            "simulator KiB" => continue,
             _ => 24,
         };
         assert!(

@@ -377,6 +377,12 @@ impl World {
         }
         match w.ends[reader] {
             End::Gone => {
+                if w.ends[direction] == End::Gone {
+                    // Nobody will ever read it.
+                    pipe.octets = Default::default();
+                    pipe.arrived = 0;
+                    return;
+                }
                 if matches!(what, Arrival::Octets(1..)) {
                     pipe.octets.clear();
                     pipe.arrived = 0;

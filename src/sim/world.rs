@@ -287,6 +287,12 @@ impl World {
         self.run_until(limit, quiet)
     }
 
+    /// Octets that the simulation keeps of all connections there ever were, about: a long run grows by them.
+    pub fn remembers(&self) -> usize {
+        let names: usize = self.clients.iter().map(|client| client.name.capacity()).sum();
+        self.wires.capacity() * size_of::<Wire>() + self.clients.capacity() * size_of::<Client>() + names
+    }
+
     /// A number that two runs of the same seed have in common: all that has happened, hashed.
     pub fn trace(&self) -> u64 {
         self.trace
