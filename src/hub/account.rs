@@ -43,6 +43,8 @@ pub(super) struct Account {
     pub listeners: u8,
     /// Who sees what of his presence, if he ever said so.
     pub list: Option<Box<List>>,
+    /// Counts the changes of that list.
+    list_state: u32,
     /// When the present online period began.
     online: Option<Date>,
     /// What watchers are to see now, as a fingerprint.
@@ -53,6 +55,8 @@ pub(super) struct Account {
     pub untold: bool,
     /// Who watches him.
     pub watches: slab::Slab<Watch>,
+    /// Of these, the one that was last found to be behind.
+    behind: usize,
     /// Of the last of these.
     pub serial: u32,
     /// Whom he watches.
@@ -100,11 +104,13 @@ impl Account {
             endpoints: Vec::new(),
             listeners: 0,
             list: List::from_records(record.mappings, domains),
+            list_state: 1,
             online: None,
             shown: 0,
             told_online: record.told_online,
             untold: record.untold,
             watches: slab::Slab::new(),
+            behind: 0,
             serial: 0,
             watching: record.watching.into_iter().map(Watching::kept).collect(),
             waiting: record.waiting,
@@ -182,7 +188,11 @@ impl Account {
     /// What this watcher sees of him; none: nothing at all. A published document says what it says; what it
     /// leaves open is seen as it is (design 6).
     pub fn presence_for(&self, watcher: &Address) -> Option<Presence> {
-        match self.view(watcher) {
+        self.presence_of(self.view(watcher))
+    }
+
+    fn presence_of(&self, view: View<'_>) -> Option<Presence> {
+        match view {
             View::Live => Some(self.presence()),
             View::Denied => None,
             View::Shown(shown) => Some(self.shown_by(shown, self.online)),
@@ -204,7 +214,12 @@ impl Account {
     /// What makes two presences the same to this watcher. One who is told of each subscription by itself
     /// gets the document, so that is what counts.
     pub fn fingerprint_for(&self, watcher: &Address, named: bool, online: Option<Date>) -> u64 {
-        match self.view(watcher) {
+        self.fingerprint_in(self.view(watcher), named, online)
+    }
+
+    fn fingerprint_in(&self, view: View<'_>, named: bool, online: Option<Date>) -> u64 {
+        match view {
+            View::Live if online == self.online => self.shown,
             View::Live => self.fingerprint_of(online),
             View::Denied => 0,
             View::Shown(shown) if named => shown.mark,
@@ -217,7 +232,41 @@ impl Account {
 
     /// The same, now.
     pub fn shown_to(&self, watcher: &Address, named: bool) -> u64 {
-        if self.list.is_none() { self.shown } else { self.fingerprint_for(watcher, named, self.online) }
+        self.fingerprint_for(watcher, named, self.online)
+    }
+
+    /// The same for one who watches; which mapping is his is found once.
+    pub fn shown_in(&self, watch: &Watch) -> u64 {
+        self.fingerprint_in(self.view_in(watch), watch.named, self.online)
+    }
+
+    /// What somebody sees who watches; none: nothing at all.
+    pub fn presence_in(&self, watch: &Watch) -> Option<Presence> {
+        self.presence_of(self.view_in(watch))
+    }
+
+    fn view_in(&self, watch: &Watch) -> View<'_> {
+        match &self.list {
+            Some(list) => list.view_again(&watch.watcher, self.list_state, &watch.mapping),
+            None => View::Live,
+        }
+    }
+
+    /// Which mapping is whose has to be found anew.
+    pub fn list_changed(&mut self) {
+        self.list_state = self.list_state.wrapping_add(1);
+    }
+
+    /// Is there a watcher who has to hear of every change, also after a restart, and has not heard the last? The
+    /// search goes on where the last one has found somebody, so that it costs little while watchers answer.
+    pub fn has_watcher_behind(&mut self) -> bool {
+        let is_behind = |at: &usize| {
+            let watch = self.watches.get(*at);
+            watch.is_some_and(|watch| watch.told != self.shown_in(watch) && watch.is_durable())
+        };
+        let found = (self.behind..self.watches.capacity()).chain(0..self.behind).find(is_behind);
+        self.behind = found.unwrap_or(0);
+        found.is_some()
     }
 
     /// The decision of the contact place (SIMP-3.8-1): the access control list says whether, the mapping list

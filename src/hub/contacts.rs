@@ -79,11 +79,10 @@ impl Hub {
             return;
         }
         let to = account.address.clone();
-        let single = match holder {
-            Holder::Endpoint(id) => vec![id],
-            Holder::Client | Holder::List => Vec::new(),
+        let holders = match holder {
+            Holder::Endpoint(id) => Holders::one(id),
+            Holder::Client | Holder::List => Holders::whole(),
         };
-        let holders = Holders { whole: single.is_empty(), single };
         let notice = Notice { report, name: name.map(Into::into) };
         let change = Envelope::ours(from, to, Request::Change(notice));
         self.fan_out(now, Origin::Nobody, key, To::Watchers(holders), change, out);

@@ -176,8 +176,7 @@ impl Hub {
         let named = notice.name.is_some();
         let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
-        let asking = !own && self.is_asking(&envelope.to, &report.presentity);
-        let Some(account) = self.accounts.get_mut(key) else { return };
+        let Some(account) = self.accounts.get(key) else { return };
         let which = match name {
             Some(name) => account.subscription(&report.presentity, name),
             // Where a subscription was named, we say its name ourselves; servers elsewhere may have no way to.
@@ -187,9 +186,9 @@ impl Hub {
         let refusal =
             if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
                 Some(Refusal::SourceRefused)
-            } else if !asking
-                && !(!named && (own || self.open))
+            } else if !(!named && (own || self.open))
                 && !account.watches(&report.presentity, which, now)
+                && (own || !self.is_asking(&envelope.to, &report.presentity))
             {
                 Some(Refusal::NotSubscribed)
             } else if account.endpoints.is_empty() {
@@ -197,6 +196,7 @@ impl Hub {
             } else {
                 None
             };
+        let Some(account) = self.accounts.get_mut(key) else { return };
         if refusal.is_none() || kind == Kind::End {
             account.saw(report, which);
         }
@@ -240,14 +240,15 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get(key) else { return };
         let mut taking: [Option<EndpointId>; limits::ENDPOINTS] = [None; limits::ENDPOINTS];
+        let present = account.endpoints.len();
         let (mut places, mut talkative) = (0_u32, 0_u32);
         for (taker, id) in taking.iter_mut().zip(&account.endpoints) {
             let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) else { continue };
             let takes = match &to {
                 To::Listeners => endpoint.listens_to(&envelope.from),
                 To::AnyListener => endpoint.listens(),
-                To::Watchers(Holders { whole, single }) => {
-                    (*whole && endpoint.seat() == Seat::Whole) || single.contains(id)
+                To::Watchers(holders) => {
+                    (holders.whole && endpoint.seat() == Seat::Whole) || holders.has(*id)
                 }
             };
             if takes {
@@ -269,11 +270,17 @@ impl Hub {
         }
         let Some(tx) = self.open(now, origin, &envelope, waiting, out) else { return };
         let deadline = now.tick + limits::ANSWER;
-        for id in taking.into_iter().flatten() {
-            let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { continue };
-            if endpoint.queue.push(tx, deadline) {
+        // All queues first: what follows from handing it over may open other requests, and names grow in queues.
+        let taking = taking.get(..present).unwrap_or(&taking);
+        for &id in taking.iter().flatten() {
+            if let Some(endpoint) = self.endpoints.get_mut(id.0 as usize)
+                && endpoint.queue.push(tx, deadline)
+            {
                 self.timers.arm(deadline, Due::Endpoint(id));
             }
+        }
+        for &id in taking.iter().flatten() {
+            let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { continue };
             if let Err(refusal) = out.deliver(endpoint.handle, tx, &envelope) {
                 endpoint.queue.answered(tx);
                 let place = endpoint.place;
@@ -545,7 +552,9 @@ impl Hub {
     }
 }
 
-/// Which endpoints of the recipient a request goes to.
+/// Which endpoints of the recipient a request goes to. It stays on the stack: news to one of many should need no
+/// allocation.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum To {
     /// Those that take messages from its sender.
     Listeners,
@@ -561,7 +570,37 @@ pub(super) struct Holders {
     /// For all his endpoints that take everything.
     pub whole: bool,
     /// For these, which asked for it by themselves.
-    pub single: Vec<EndpointId>,
+    single: [Option<EndpointId>; limits::ENDPOINTS],
+}
+
+impl Holders {
+    /// All endpoints that take everything.
+    pub fn whole() -> Holders {
+        Holders { whole: true, ..Holders::default() }
+    }
+
+    /// One endpoint, which asked for it by itself.
+    pub fn one(id: EndpointId) -> Holders {
+        let mut holders = Holders::default();
+        holders.add(id);
+        holders
+    }
+
+    /// One more of these. A user has no more endpoints than there is room for.
+    pub fn add(&mut self, id: EndpointId) {
+        if let Some(free) = self.single.iter_mut().find(|place| place.is_none()) {
+            *free = Some(id);
+        }
+    }
+
+    /// Did any endpoint ask by itself?
+    pub fn any_single(&self) -> bool {
+        self.single.first().is_some_and(Option::is_some)
+    }
+
+    fn has(&self, id: EndpointId) -> bool {
+        self.single.iter().map_while(|single| *single).any(|single| single == id)
+    }
 }
 
 /// A subscription that is asked for.

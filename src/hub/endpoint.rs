@@ -147,7 +147,7 @@ impl Hub {
         if endpoint.listens() {
             self.listens_no_more(now, key, endpoint.diverted, out);
         }
-        for (tx, _) in endpoint.queue.drain() {
+        for tx in endpoint.queue.drain() {
             let reply = Reply::ours(Answer::refused(Refusal::NoListeners));
             self.leg_done(now, Some(endpoint.place), tx, reply, out);
         }

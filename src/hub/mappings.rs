@@ -5,6 +5,7 @@
 //! and answered; the next one waits for that (TOC-74). What the watchers are then told follows from comparing
 //! what each sees with what he was last told.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -89,6 +90,13 @@ pub(super) struct Guard {
     version: u64,
 }
 
+/// Which mapping was found to be a watcher's, and in which state of the list.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    state: u32,
+    at: u32,
+}
+
 /// What a watcher sees.
 pub(super) enum View<'a> {
     /// The user has said nothing about who sees what: what is known of him.
@@ -122,11 +130,29 @@ impl List {
 
     /// The first mapping whose class has the watcher decides (PITP-5-4 to PITP-5-6).
     pub fn view(&self, watcher: &Address) -> View<'_> {
+        self.view_at(self.find(watcher))
+    }
+
+    /// The same for one whose mapping may have been found before. `state`: counts what has happened to the list
+    /// that may have changed which mapping is whose.
+    pub fn view_again(&self, watcher: &Address, state: u32, found: &Cell<Found>) -> View<'_> {
+        if found.get().state != state {
+            found.set(Found { state, at: self.find(watcher) as u32 });
+        }
+        self.view_at(found.get().at as usize)
+    }
+
+    /// The first mapping whose class has the watcher; beyond the last: none.
+    fn find(&self, watcher: &Address) -> usize {
+        let decides = self.entries.iter().position(|entry| entry.class.contains(watcher));
+        decides.unwrap_or(self.entries.len())
+    }
+
+    fn view_at(&self, at: usize) -> View<'_> {
         if self.entries.is_empty() {
             return View::Live;
         }
-        let decides = self.entries.iter().find(|entry| entry.class.contains(watcher));
-        decides.and_then(|entry| entry.shown.as_ref()).map_or(View::Denied, View::Shown)
+        self.entries.get(at).and_then(|entry| entry.shown.as_ref()).map_or(View::Denied, View::Shown)
     }
 
     /// Has the user said who sees what?
@@ -338,6 +364,7 @@ impl Hub {
                 renumber(&mut watcher.guards, at, &edit);
             }
             list.make(at, edit);
+            account.list_changed();
         }
         self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
         if outcome == Some(Outcome::Done) {

@@ -70,7 +70,7 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(remote) = self.remotes.get_mut(domain) else { return };
-        for (tx, _) in remote.lane_mut(traffic).drain() {
+        for tx in remote.lane_mut(traffic).drain() {
             self.leg_done(now, None, tx, Reply::ours(Answer::refused(refusal)), out);
         }
     }

@@ -6,12 +6,16 @@
 //! watcher's server names the subscription, each of that watcher's names is a watch of its own, told by
 //! itself and without a lease: it lasts until it is ended.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::cell::Cell;
+use std::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
 
 use super::account::{Account, AccountKey};
 use super::address::Address;
 use super::delivery::Asked;
 use super::granting::Next;
+use super::mappings::Found;
 use super::op::{
     Answer, EndpointId, Envelope, Lease, News, Notice, Origin, Presence, Refusal, Report, Request,
 };
@@ -36,6 +40,10 @@ pub(super) struct Watch {
     pub telling: Telling,
     /// A user of ours who was away when he should have been told; he is told when he is back.
     pub owed: bool,
+    /// Where the watcher was found last, if he is a user of ours.
+    pub here: Option<AccountKey>,
+    /// Which mapping was last found to be his.
+    pub mapping: Cell<Found>,
 }
 
 #[derive(Debug)]
@@ -166,16 +174,12 @@ impl Watching {
 
 /// What makes two presences the same to a watcher.
 pub(super) fn fingerprint(online: bool, since: Option<Date>, description: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (online, since, description).hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one((online, since, description))
 }
 
 /// The same for documents: octets and type (TOC-77).
 pub(super) fn mark_of(document: &Document) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&document.content_type, &document.octets).hash(&mut hasher);
-    hasher.finish()
+    FixedState::default().hash_one((&document.content_type, &document.octets))
 }
 
 /// What was shown of a presence.
@@ -261,6 +265,8 @@ impl Account {
             told,
             telling: Telling::Quiet,
             owed: false,
+            here: None,
+            mapping: Cell::default(),
         });
         first
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use compact_str::CompactString;
 
-use super::account::{Account, AccountKey};
+use super::account::AccountKey;
 use super::address::Address;
 use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Refusal, Report, Request};
-use super::{Errand, Hub, Outlet, Then};
-use crate::clock::{Now, Tick};
+use super::{Errand, Hub, Kind, Outlet, Then};
+use crate::clock::{Date, Now, Tick};
 use crate::limits;
 use crate::store::record::Write;
 
@@ -46,10 +46,7 @@ impl Hub {
             .watches
             .iter()
             .filter(|(_, w)| {
-                w.telling == Telling::Quiet
-                    && !w.owed
-                    && w.told != account.shown_to(&w.watcher, w.named)
-                    && w.is_live(now.date)
+                w.telling == Telling::Quiet && !w.owed && w.told != account.shown_in(w) && w.is_live(now.date)
             })
             .map(|(at, _)| at as u32)
             .collect();
@@ -67,18 +64,19 @@ impl Hub {
     pub(super) fn notify(&mut self, now: Now, key: AccountKey, watch: u32, tries: u8, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(place) = account.watches.get(watch as usize) else { return };
-        let fingerprint = account.shown_to(&place.watcher, place.named);
-        let Some(presence) = account.presence_for(&place.watcher) else { return };
+        let fingerprint = account.shown_in(place);
+        let Some(presence) = account.presence_in(place) else { return };
         let report = Report { presentity: account.address.clone(), presence };
         let document = report.presence.document.as_ref().map_or(0, |document| document.octets.len());
         self.told += report.presence.description.len() + document;
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
         place.leases.iter_mut().for_each(|lease| lease.crossing = false);
-        let (to, serial) = (place.watcher.clone(), place.serial);
+        let (to, serial, here) = (place.watcher.clone(), place.serial, place.here);
         // A watcher of another domain may be told in a protocol whose news name a subscription, whatever it was
         // asked for in: any of its tokens will do.
-        let any = place.leases.first().filter(|_| !self.domains.contains(to.domain()));
+        let foreign = here.is_none() && !self.domains.contains(to.domain());
+        let any = place.leases.first().filter(|_| foreign);
         let name = place.name().or(any.map(|lease| lease.token.as_str()));
         // Names given by us fit into it without an allocation.
         let name = name.map(CompactString::new);
@@ -86,7 +84,18 @@ impl Hub {
         self.counters.notifications += 1;
         let name = name.as_deref().map(Cow::Borrowed);
         let change = Envelope::ours(from, to, Request::Change(Notice { report, name }));
-        self.request(now, Origin::Hub(Errand::Notify { key, watch, serial }), change, out);
+        let origin = Origin::Hub(Errand::Notify { key, watch, serial });
+        match here.filter(|watcher| self.accounts.get(*watcher).is_some()) {
+            Some(watcher) => self.request_here(now, origin, Kind::Change, watcher, change, out),
+            None => {
+                let here = self.loaded(&change.to);
+                let account = self.accounts.get_mut(key);
+                if let Some(watch) = account.and_then(|account| account.watches.get_mut(watch as usize)) {
+                    watch.here = here;
+                }
+                self.request(now, origin, change, out);
+            }
+        }
     }
 
     /// A watcher has answered a notification, or has not (SIMP-6.1-5 to SIMP-6.1-7, OC-43, TOC-81).
@@ -99,7 +108,6 @@ impl Hub {
         answer: &Answer<'_>,
         out: &mut impl Outlet,
     ) {
-        let local = self.domains.contains(watcher.domain());
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(watch) = account.watches.get_mut(at as usize).filter(|w| w.serial == serial) else {
             return;
@@ -110,18 +118,16 @@ impl Hub {
         let unkind = match answer {
             Answer::Ok(_) => {
                 watch.told = fingerprint;
-                let changed = fingerprint != account.shown_to(watcher, named);
-                // What is noted of somebody online does not depend on who has heard of it already.
-                let noted = account.untold || (!account.is_online() && account.told_online.is_some());
+                let watch = account.watches.get(at as usize);
+                let changed = watch.is_some_and(|watch| fingerprint != account.shown_in(watch));
                 if changed {
                     self.mark_dirty(key);
                 }
-                if noted {
-                    self.note_told(key);
-                }
-                return;
+                return self.note_caught_up(key);
             }
-            Answer::Refused { refusal: Refusal::NoListeners, .. } if local && !named => {
+            Answer::Refused { refusal: Refusal::NoListeners, .. }
+                if !named && self.domains.contains(watcher.domain()) =>
+            {
                 watch.owed = true;
                 return;
             }
@@ -182,26 +188,39 @@ impl Hub {
     /// Notes in the store that watchers may believe him online, or that none does any more, so that a restart
     /// can put it right. Only for those who are watched: nobody else is told anything.
     pub(super) fn note_told(&mut self, key: AccountKey) {
+        self.note_caught_up(key);
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let is_behind = |account: &Account| {
-            let mut durable = account.watches.iter().filter(|(_, w)| w.is_durable());
-            durable.any(|(_, w)| w.told != account.shown_to(&w.watcher, w.named))
-        };
-        if account.untold && account.unsettled == 0 && !account.is_editing() && !is_behind(account) {
+        // What is noted of somebody online does not depend on who has heard of it already.
+        let online = account.online();
+        let since = online.filter(|_| account.is_watched_for_long());
+        if online.is_some() && account.told_online != since {
+            self.set_told_online(key, since);
+        }
+    }
+
+    /// Notes in the store that all watchers have heard the last.
+    fn note_caught_up(&mut self, key: AccountKey) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        let untold = account.untold && account.unsettled == 0 && !account.is_editing();
+        let told_online = !account.is_online() && account.told_online.is_some();
+        if !(untold || told_online) || account.has_watcher_behind() {
+            return;
+        }
+        if untold {
             account.untold = false;
             let write = Write::SetUntold { account: account.id, untold: false };
             self.write(write, Then::Nothing);
         }
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let since = match account.online() {
-            Some(since) => Some(since).filter(|_| account.is_watched_for_long()),
-            None => account.told_online.filter(|_| is_behind(account)),
-        };
-        if account.told_online != since {
-            account.told_online = since;
-            let write = Write::SetToldOnline { account: account.id, since };
-            self.write(write, Then::Nothing);
+        if told_online {
+            self.set_told_online(key, None);
         }
+    }
+
+    fn set_told_online(&mut self, key: AccountKey, since: Option<Date>) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.told_online = since;
+        let write = Write::SetToldOnline { account: account.id, since };
+        self.write(write, Then::Nothing);
     }
 
     /// The server's own address in a domain (SIMP-6-2).

@@ -13,8 +13,12 @@ use super::op::{Answer, Origin, Refusal, Reply, Request, TxId};
 use crate::clock::{Date, Tick};
 use crate::federation::Traffic;
 
-/// Bits of a [`TxId`] that name the slot: at most a million requests wait at once.
+/// Bits of a [`TxId`] that name the slot: at most a million requests wait at once. Above them stands its number
+/// among all requests, so that names grow with time.
 const SLOT_BITS: u32 = 20;
+
+/// Gaps that a [`Queue`] keeps among those that wait, beside as many as there are of these.
+const GAPS: usize = 16;
 
 /// What was asked, when the rest of the request is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,45 +132,47 @@ pub(super) const OK: u8 = 10;
 pub(super) struct Transactions {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// How many there have been.
+    opened: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
-    generation: u64,
+    /// Of the last one that it was for.
+    number: u64,
     transaction: Option<Transaction>,
 }
 
 impl Transactions {
-    /// Takes one in; gives it back if there are too many.
+    /// Takes one in; gives it back if there are too many. Its name is greater than all before.
     pub fn open(&mut self, transaction: Transaction) -> Result<TxId, Box<Transaction>> {
-        if let Some(slot) = self.free.pop() {
-            let place = &mut self.slots[slot as usize];
-            place.generation += 1;
-            place.transaction = Some(transaction);
-            return Ok(TxId(place.generation << SLOT_BITS | u64::from(slot)));
-        }
-        let slot = self.slots.len() as u64;
+        let slot = self.free.pop().unwrap_or(self.slots.len() as u32);
         if slot >> SLOT_BITS != 0 {
             return Err(Box::new(transaction));
         }
-        self.slots.push(Slot { generation: 1, transaction: Some(transaction) });
-        Ok(TxId(1 << SLOT_BITS | slot))
+        self.opened += 1;
+        let place = Slot { number: self.opened, transaction: Some(transaction) };
+        match self.slots.get_mut(slot as usize) {
+            Some(free) => *free = place,
+            None => self.slots.push(place),
+        }
+        Ok(TxId(self.opened << SLOT_BITS | u64::from(slot)))
     }
 
     pub fn get_mut(&mut self, id: TxId) -> Option<&mut Transaction> {
         let slot = self.slots.get_mut(slot_of(id))?;
-        if slot.generation != id.0 >> SLOT_BITS { None } else { slot.transaction.as_mut() }
+        if slot.number != id.0 >> SLOT_BITS { None } else { slot.transaction.as_mut() }
     }
 
     pub fn get(&self, id: TxId) -> Option<&Transaction> {
         let slot = self.slots.get(slot_of(id))?;
-        if slot.generation != id.0 >> SLOT_BITS { None } else { slot.transaction.as_ref() }
+        if slot.number != id.0 >> SLOT_BITS { None } else { slot.transaction.as_ref() }
     }
 
     pub fn close(&mut self, id: TxId) -> Option<Transaction> {
         let index = slot_of(id);
         let slot = self.slots.get_mut(index)?;
-        if slot.generation != id.0 >> SLOT_BITS {
+        if slot.number != id.0 >> SLOT_BITS {
             return None;
         }
         let transaction = slot.transaction.take()?;
@@ -184,20 +190,32 @@ fn slot_of(id: TxId) -> usize {
     (id.0 & ((1 << SLOT_BITS) - 1)) as usize
 }
 
-/// What one endpoint or one peer has yet to answer, oldest first.
+/// What one endpoint or one peer has yet to answer, oldest first. One that is answered out of turn leaves a gap
+/// until those before it are gone, so that the longest queue costs a few comparisons.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<(TxId, Tick)>,
+    /// In the order of their names; the first and the last are no gaps.
+    waiting: VecDeque<Place>,
+    /// Of these, the gaps.
+    gaps: usize,
     /// When the timer comes that stands for the oldest one, or for one that was.
     armed: Option<Tick>,
     /// How many in a row were not answered in time.
     pub unanswered: u8,
 }
 
+#[derive(Debug)]
+struct Place {
+    id: TxId,
+    deadline: Tick,
+    answered: bool,
+}
+
 impl Queue {
-    /// One more; true if a timer has to be armed for it.
+    /// One more, whose name is greater than all before; true if a timer has to be armed for it.
     pub fn push(&mut self, id: TxId, deadline: Tick) -> bool {
-        self.waiting.push_back((id, deadline));
+        debug_assert!(self.waiting.back().is_none_or(|last| last.id < id), "in the order of names");
+        self.waiting.push_back(Place { id, deadline, answered: false });
         let arm = self.armed.is_none();
         if arm {
             self.armed = Some(deadline);
@@ -212,40 +230,119 @@ impl Queue {
 
     /// It has been answered; false if it was not waiting.
     pub fn answered(&mut self, id: TxId) -> bool {
-        let Some(at) = self.waiting.iter().position(|(waiting, _)| *waiting == id) else { return false };
-        self.waiting.remove(at);
+        let Ok(at) = self.waiting.binary_search_by_key(&id, |place| place.id) else { return false };
+        match self.waiting.get_mut(at) {
+            Some(place) if !place.answered => place.answered = true,
+            _ => return false,
+        }
+        self.gaps += 1;
+        self.close_gaps();
         self.unanswered = 0;
         true
     }
 
+    /// Gaps at either end go, and all of them when most of the queue is gaps.
+    fn close_gaps(&mut self) {
+        while self.waiting.pop_front_if(|first| first.answered).is_some() {
+            self.gaps -= 1;
+        }
+        while self.waiting.pop_back_if(|last| last.answered).is_some() {
+            self.gaps -= 1;
+        }
+        if self.gaps > self.len() + GAPS {
+            self.waiting.retain(|place| !place.answered);
+            self.gaps = 0;
+        }
+    }
+
     /// The oldest one whose time is over.
     pub fn overdue(&mut self, now: Tick) -> Option<TxId> {
-        let (id, deadline) = *self.waiting.front()?;
-        if deadline > now {
-            return None;
-        }
-        self.waiting.pop_front();
+        let first = self.waiting.pop_front_if(|first| first.deadline <= now)?;
+        self.close_gaps();
         self.unanswered = self.unanswered.saturating_add(1);
-        Some(id)
+        Some(first.id)
     }
 
     /// When the oldest one is due; without any, the timer is spent.
     pub fn rearm(&mut self) -> Option<Tick> {
-        self.armed = self.waiting.front().map(|(_, deadline)| *deadline);
+        self.armed = self.waiting.front().map(|first| first.deadline);
         self.armed
     }
 
-    /// All of them, when nobody will answer any more.
-    pub fn drain(&mut self) -> VecDeque<(TxId, Tick)> {
-        std::mem::take(&mut self.waiting)
+    /// All of them, oldest first, when nobody will answer any more.
+    pub fn drain(&mut self) -> Vec<TxId> {
+        let all = self.iter().collect();
+        self.waiting = VecDeque::new();
+        self.gaps = 0;
+        all
     }
 
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() - self.gaps
     }
 
     /// All of them, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = TxId> {
-        self.waiting.iter().map(|(id, _)| *id)
+        self.waiting.iter().filter(|place| !place.answered).map(|place| place.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(ids: impl IntoIterator<Item = u64>) -> Queue {
+        let mut queue = Queue::default();
+        for id in ids {
+            queue.push(TxId(id), Tick(id));
+        }
+        queue
+    }
+
+    fn waiting(queue: &Queue) -> Vec<u64> {
+        queue.iter().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn each_is_answered_once_and_in_any_order() {
+        // OC-61
+        let mut queue = queue(1..=5);
+        for (id, was, left) in [
+            (3, true, &[1, 2, 4, 5][..]),
+            (3, false, &[1, 2, 4, 5]),
+            (9, false, &[1, 2, 4, 5]),
+            (1, true, &[2, 4, 5]),
+            (1, false, &[2, 4, 5]),
+            (5, true, &[2, 4]),
+            (2, true, &[4]),
+            (4, true, &[]),
+            (4, false, &[]),
+        ] {
+            assert_eq!((queue.answered(TxId(id)), &waiting(&queue)[..]), (was, left), "{id}");
+            assert_eq!(queue.len(), left.len());
+        }
+    }
+
+    #[test]
+    fn those_overdue_are_the_oldest_that_are_not_answered() {
+        // OC-59
+        let mut queue = queue(1..=5);
+        assert_eq!(queue.overdue(Tick(0)), None);
+        assert!(queue.answered(TxId(2)));
+        let over: Vec<_> = std::iter::from_fn(|| queue.overdue(Tick(4))).collect();
+        assert_eq!((over, queue.unanswered), (vec![TxId(1), TxId(3), TxId(4)], 3));
+        assert_eq!(queue.rearm(), Some(Tick(5)));
+        assert_eq!(queue.drain(), [TxId(5)]);
+        assert_eq!((queue.len(), queue.rearm()), (0, None));
+    }
+
+    #[test]
+    fn one_that_is_never_answered_keeps_no_others_in_memory() {
+        let mut queue = queue(0..10_000);
+        for id in (1..10_000).rev().step_by(2).chain((2..10_000).step_by(2)) {
+            assert!(queue.answered(TxId(id)));
+            assert!(queue.waiting.len() <= 2 * queue.len() + GAPS);
+        }
+        assert_eq!(waiting(&queue), [0]);
     }
 }

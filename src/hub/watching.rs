@@ -279,7 +279,7 @@ impl Hub {
         let from = Address::of(super::op::NOTIFIER, presentity.domain());
         let notice = Notice { report, name: self.token_of(id).map(Into::into) };
         let end = Envelope::ours(from, account.address.clone(), Request::End(notice));
-        let to = super::delivery::To::Watchers(Holders { whole: false, single: vec![id] });
+        let to = super::delivery::To::Watchers(Holders::one(id));
         self.fan_out(now, Origin::Nobody, key, to, end, out);
     }
 
@@ -492,11 +492,11 @@ impl Account {
         for watching in self.watching.iter().filter(is_it) {
             match watching.holder {
                 Holder::Client | Holder::List => holders.whole = true,
-                Holder::Endpoint(id) => holders.single.push(id),
+                Holder::Endpoint(id) => holders.add(id),
             }
         }
         // Nobody: it is the subscription of a client, whose grant is still on its way.
-        holders.whole |= holders.single.is_empty();
+        holders.whole |= !holders.any_single();
         holders
     }
 
