@@ -354,8 +354,8 @@ impl Io {
             wire::can_say(protocol, envelope)?;
             peer.used = now.tick;
             peer.link_mut(protocol).used = now.tick;
-            let (config, portrait) = (&self.config, &mut self.portrait);
-            let say = |out: &mut Vec<u8>| wire::say(protocol, out, tx, envelope, config, portrait, false);
+            let (config, recent) = (&self.config, &mut self.recent);
+            let say = |out: &mut Vec<u8>| wire::say(protocol, out, tx, envelope, config, recent, false);
             if self.conns.write(now, conn, &mut self.outputs, say).is_err() {
                 self.events.push_back(Event::Cut(conn));
                 return Err(Refusal::Communications);

@@ -103,8 +103,7 @@ pub(crate) struct Io {
     pub events: VecDeque<Event>,
     pub timers: Timers<Due>,
     pub random: ChaCha20Rng,
-    /// The last presence that watchers by PITP were told of.
-    pub portrait: crate::imtp::adapter::Portrait,
+    pub recent: wire::Recent,
 }
 
 /// What a timer of the node's is for.
@@ -152,7 +151,7 @@ impl Node {
             events: VecDeque::new(),
             timers: Timers::default(),
             random,
-            portrait: crate::imtp::adapter::Portrait::default(),
+            recent: wire::Recent::default(),
         };
         let mut core = Core {
             hub,

@@ -82,6 +82,13 @@ pub(super) fn can_say(protocol: Protocol, envelope: &Envelope<'_>) -> Result<(),
     }
 }
 
+/// The presence that was told last, as it is said: all who watch somebody are told the same.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    told: adapter::Told,
+    portrait: Portrait,
+}
+
 /// Says it: to a client of ours, or to another server.
 pub(super) fn say(
     protocol: Protocol,
@@ -89,16 +96,16 @@ pub(super) fn say(
     tx: TxId,
     envelope: &Envelope<'_>,
     config: &Config,
-    portrait: &mut Portrait,
+    recent: &mut Recent,
     to_client: bool,
 ) {
     match protocol {
-        Protocol::Simp => adapter::request(out, tx, envelope),
+        Protocol::Simp => adapter::request(out, tx, envelope, &mut recent.told),
         Protocol::Imtp | Protocol::Pitp => {
             // The domain that stands for us is the sender's, if it is one of ours.
             let (from, to) = (envelope.from.domain(), envelope.to.domain());
             let here = if config.domains.contains(from) { from } else { to };
-            imtp::adapter::request(out, tx, envelope, here, to_client, portrait);
+            imtp::adapter::request(out, tx, envelope, here, to_client, &mut recent.portrait);
         }
     }
 }
@@ -139,8 +146,8 @@ impl Outlet for Io {
         if conn.unsent().len() > limits::UNSENT / 2 {
             return Err(Refusal::Resources);
         }
-        let (config, portrait) = (&self.config, &mut self.portrait);
-        let say = |out: &mut Vec<u8>| say(protocol, out, tx, envelope, config, portrait, true);
+        let (config, recent) = (&self.config, &mut self.recent);
+        let say = |out: &mut Vec<u8>| say(protocol, out, tx, envelope, config, recent, true);
         let written = self.conns.write(self.now, id, &mut self.outputs, say);
         self.is_there(id, written);
         Ok(())

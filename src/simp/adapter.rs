@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::command::{Granted, Reply, State};
 use super::command::{Ima, Message as SimpMessage, Note as SimpNote, Parties, Presence as SimpPresence};
-use super::object::{Object, Scratch};
+use super::object::{Key, Object, Scratch};
 use super::{write, xml};
 use crate::hub::address::{Address, Domains};
 use crate::hub::op::{
@@ -154,11 +154,29 @@ pub fn can_say(envelope: &Envelope<'_>) -> Result<(), Refusal> {
     if !xml::is_text(text) || !xml::is_text(&message.content_type) {
         return Err(Refusal::Unsupported);
     }
-    if write::escaped_len(text) > limits::VALUE { Err(Refusal::TooLarge) } else { Ok(()) }
+    if write::fits(text, limits::VALUE) { Ok(()) } else { Err(Refusal::TooLarge) }
+}
+
+/// What watchers were told last, and by whom: what all watchers of somebody are told is written once.
+#[derive(Debug, Default)]
+pub struct Told {
+    of: Option<(Address, Report)>,
+    entries: Vec<u8>,
+}
+
+impl Told {
+    fn entries(&mut self, from: &Address, report: &Report) -> &[u8] {
+        if self.of.as_ref().is_none_or(|(by, what)| by != from || what != report) {
+            self.entries.clear();
+            write::note_entries(&mut self.entries, Ima::of(from), &presence(report));
+            self.of = Some((from.clone(), report.clone()));
+        }
+        &self.entries
+    }
 }
 
 /// Writes a request of the hub's to a notification connection or a link.
-pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
+pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, told: &mut Told) {
     if let Some(native) = envelope.native.as_ref().filter(|native| native.family == FAMILY) {
         match &envelope.request {
             Request::Message(Message { note: Some(note), .. }) => {
@@ -184,7 +202,7 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
         Request::Unsubscribe { token } => write::unsubscribe(out, tx.0, &parties, token),
         Request::Inquire => write::inquire(out, tx.0, &parties),
         Request::Change(Notice { report, .. }) => {
-            write::note_change(out, tx.0, &SimpNote { parties, presence: presence(report) });
+            write::note_change(out, tx.0, parties.to, told.entries(&envelope.from, report));
         }
         Request::End(Notice { report, .. }) => {
             write::note_subscription_end(out, tx.0, &SimpNote { parties, presence: presence(report) });
@@ -193,7 +211,11 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>) {
 }
 
 fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>) {
-    let body = String::from_utf8_lossy(&message.body);
+    // It is UTF-8, or could not be said here; the check is faster than the look for what may be amiss.
+    let body = match std::str::from_utf8(&message.body) {
+        Ok(body) => Cow::Borrowed(body),
+        Err(_) => String::from_utf8_lossy(&message.body),
+    };
     let reply_to = message.reply_to.as_ref().filter(|to| !to.local().starts_with('"')).map(Ima::of);
     let simp = SimpMessage { parties, reply_to, content_type: &message.content_type, body: &body };
     if message.note.is_none() && message.extras.is_empty() {
@@ -210,7 +232,7 @@ fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>
     ];
     let extras = message.extras.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
     let sayable = |(key, value): &(&str, &str)| {
-        !KNOWN.contains(key) && key.len() <= limits::KEY && xml::is_text(key) && xml::is_text(value)
+        !is_known(key) && key.len() <= limits::KEY && xml::is_text(key) && xml::is_text(value)
     };
     write::entries(&mut entries, fixed.into_iter().chain(reply_to).chain(extras.filter(sayable)));
     if let Some(note) = &message.note {
@@ -289,7 +311,7 @@ pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
 
 /// None also for a description that would be too long to pass on.
 fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
-    if write::escaped_len(presence.message) > limits::VALUE {
+    if !write::fits(presence.message, limits::VALUE) {
         return None;
     }
     let online = presence.status == State::Online;
@@ -305,7 +327,11 @@ fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
 }
 
 /// The entries of a `send` that have a meaning here; whatever else is there is its sender's.
-const KNOWN: [&str; 7] = ["request", "action", "to", "from", "type", "body", "reply to"];
+const KNOWN: [Key; 7] = [Key::Request, Key::Action, Key::To, Key::From, Key::Type, Key::Body, Key::ReplyTo];
+
+fn is_known(key: &str) -> bool {
+    Key::of(key).is_some_and(|key| KNOWN.contains(&key))
+}
 
 /// The hub's form of a message.
 pub fn message<'a>(message: SimpMessage<'a>, object: &Object<'a>, hub: &Hub) -> Option<Request<'a>> {
@@ -319,11 +345,12 @@ pub fn message<'a>(message: SimpMessage<'a>, object: &Object<'a>, hub: &Hub) -> 
         reply_to,
         note: None,
         hears_more: false,
-        extras: object
-            .entries()
-            .filter(|entry| !KNOWN.contains(&entry.key))
-            .map(|entry| (entry.key.into(), entry.value.into()))
-            .collect(),
+        extras: if object.has_only(&KNOWN) {
+            Vec::new()
+        } else {
+            let others = object.entries().filter(|entry| !is_known(entry.key));
+            others.map(|entry| (entry.key.into(), entry.value.into())).collect()
+        },
     }))
 }
 

@@ -358,6 +358,19 @@ impl<'a> Command<'a> {
     }
 }
 
+/// Takes an `okay` off the front of `data` if it is written exactly as [`write::okay`](super::write::okay) writes the
+/// one that most requests get: the identifier, which is a number, and how many octets it took. Nobody need take
+/// such a one apart. None: it is something else, or not whole.
+pub(super) fn plain_okay(data: &[u8]) -> Option<(&str, usize)> {
+    const BEFORE: &[u8] = b"<properties><entry key=\"action\">okay</entry><entry key=\"response\">";
+    const AFTER: &[u8] = b"</entry><entry key=\"message\">okay</entry></properties>";
+    let rest = data.strip_prefix(BEFORE)?;
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (id, rest) = rest.split_at_checked(digits).filter(|(id, _)| (1..=20).contains(&id.len()))?;
+    let rest = rest.strip_prefix(AFTER)?;
+    Some((std::str::from_utf8(id).ok()?, data.len() - rest.len()))
+}
+
 fn sequence_id(id: &str) -> Result<(), Fault> {
     if id.len() > limits::SEQUENCE_ID { Err(Fault::TooLarge) } else { Ok(()) }
 }
@@ -502,5 +515,48 @@ impl<'a> Object<'a> {
         let entries = Entries(self);
         let size: usize = entries.iter().map(|e| e.key.len() + e.value.len()).sum();
         if size > limits::PROFILE { Err(Fault::TooLarge) } else { Ok(entries) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::write;
+    use super::*;
+
+    #[test]
+    fn the_okay_that_nearly_all_are_is_read_as_any_other() {
+        // SIMP-3.6-7, SIMP-6.1-5
+        let mut okay = Vec::new();
+        for id in ["0", "1048577", "18446744073709551615"] {
+            okay.clear();
+            write::okay(&mut okay, id, "okay");
+            let whole = okay.len() - 1;
+            okay.extend_from_slice(b"<properties>");
+            assert_eq!(plain_okay(&okay), Some((id, whole)));
+            let mut scratch = Scratch::new();
+            let read = Command::read(&okay[..whole], &mut scratch).unwrap();
+            assert_eq!(read, Command::Reply { id, reply: Reply::Okay { message: "okay", unreliable: None } });
+            for cut in 0..whole {
+                assert_eq!(plain_okay(&okay[..cut]), None, "{cut}");
+            }
+            // Whatever octet differs.
+            for at in (0..whole).filter(|at| !okay[*at].is_ascii_digit()) {
+                let mut other = okay.clone();
+                other[at] ^= 0x80;
+                assert_eq!(plain_okay(&other), None, "{at}");
+            }
+        }
+        for (id, words) in [("", "okay"), ("x", "okay"), ("-1", "okay"), ("1 ", "okay"), ("1", "fine")] {
+            okay.clear();
+            write::okay(&mut okay, id, words);
+            assert_eq!(plain_okay(&okay), None, "{id} {words}");
+        }
+        okay.clear();
+        write::okay(&mut okay, &"1".repeat(21), "okay");
+        assert_eq!(plain_okay(&okay), None);
+        okay.clear();
+        write::okay_unreliable(&mut okay, "1", "okay", "b.test");
+        assert_eq!(plain_okay(&okay), None);
     }
 }

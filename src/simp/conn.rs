@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::adapter;
-use super::command::{Challenge, Command, Reply, Request};
+use super::command::{Challenge, Command, Reply, Request, plain_okay};
 use super::entrance;
 use super::framer::{BadStream, Step};
 use super::object::{BadObject, Concerns, Fault, Malformed, Object, Scratch};
@@ -72,6 +72,13 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
             _ => limits::COMMAND,
         };
         let Some(Wire::Simp(framer)) = core.io.conns.get_mut(id).map(|conn| &mut conn.wire) else { break };
+        if framer.is_between()
+            && let Some((name, n)) = plain_okay(rest)
+        {
+            on_okay(core, now, id, name);
+            at += n + line_feed(rest, n);
+            continue;
+        }
         match framer.step(rest, limit) {
             Step::Skip(n) | Step::Opened(n) => at += n,
             Step::Object(n) => {
@@ -79,7 +86,7 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
                 if next == Next::Again {
                     break;
                 }
-                at += n;
+                at += n + line_feed(rest, n);
             }
             Step::Ended(_) => {
                 at = data.len();
@@ -94,6 +101,11 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
     }
     core.scratch = scratch;
     at
+}
+
+/// The line feed that nearly everybody writes behind a command goes with it: octets that are to be skipped.
+fn line_feed(data: &[u8], at: usize) -> usize {
+    usize::from(data.get(at) == Some(&b'\n'))
 }
 
 /// The peer's stream can't be read on (OC-26, OC-27, OC-30).
@@ -129,6 +141,15 @@ fn object(core: &mut Core, now: Now, id: ConnId, data: &[u8], scratch: &mut Scra
             Next::Go
         }
     }
+}
+
+/// What [`object`] does with the `okay` that nearly all are.
+fn on_okay(core: &mut Core, now: Now, id: ConnId, name: &str) {
+    if let Some(conn) = core.io.conns.get_mut(id) {
+        conn.heard = now.tick;
+    }
+    on_reply(core, now, id, name, Some(Reply::Okay { message: "okay", unreliable: None }));
+    first_must_be_connect(core, now, id, None);
 }
 
 /// On a listener for notification connections nothing may come before `connect` (SIMP-7.2-2, OC-17).

@@ -87,6 +87,12 @@ impl Framer {
         !matches!(self.place, Place::Start | Place::Prolog | Place::Broken(_))
     }
 
+    /// Is it between two objects, with nothing of the next one seen? Then whoever knows what a whole object looks
+    /// like may take it off, and white space too, without a [`step`](Framer::step).
+    pub(super) fn is_between(&self) -> bool {
+        self.place == Place::Between && self.section.is_none() && self.scanned == 0
+    }
+
     /// Says what is at the start of `data`, all unconsumed octets. After `More` the next call must show
     /// the same octets and further ones. No piece may be longer than `limit` octets (OC-30), which may
     /// change from one piece to the next.

@@ -278,8 +278,7 @@ impl<'a> Object<'a> {
 
     /// The value of one of the known keys.
     pub fn get(&self, key: Key) -> Option<&'a str> {
-        let index = self.scratch.known.get(key as usize).copied().unwrap_or_default();
-        let slot = self.scratch.slots.get(usize::from(index).checked_sub(1)?)?;
+        let slot = self.scratch.slots.get(self.place(key)?)?;
         Some(self.part(slot.value))
     }
 
@@ -301,15 +300,31 @@ impl<'a> Object<'a> {
     /// All entries, in the order of the input (which means nothing, SIMP-3.2-3).
     pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
         let object = *self;
-        object.scratch.slots.iter().map(move |slot| Entry {
-            key: object.part(slot.key),
-            value: object.part(slot.value),
-            raw: if slot.verbatim {
-                object.text.as_bytes().get(slot.element.start as usize..slot.element.end as usize)
-            } else {
-                None
-            },
-        })
+        object.scratch.slots.iter().map(move |slot| object.entry(slot))
+    }
+
+    /// All entries but the one of a known key.
+    pub fn entries_but(&self, key: Key) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let object = *self;
+        let left_out = object.place(key);
+        let slots = object.scratch.slots.iter().enumerate();
+        slots.filter(move |(at, _)| Some(*at) != left_out).map(move |(_, slot)| object.entry(slot))
+    }
+
+    /// Has it no entries but of these keys?
+    pub fn has_only(&self, keys: &[Key]) -> bool {
+        keys.iter().filter(|key| self.place(**key).is_some()).count() == self.len()
+    }
+
+    /// Which of the entries is that of a known key.
+    fn place(&self, key: Key) -> Option<usize> {
+        let index = self.scratch.known.get(key as usize).copied().unwrap_or_default();
+        usize::from(index).checked_sub(1)
+    }
+
+    fn entry(&self, slot: &Slot) -> Entry<'a> {
+        let raw = self.text.as_bytes().get(slot.element.start as usize..slot.element.end as usize);
+        Entry { key: self.part(slot.key), value: self.part(slot.value), raw: raw.filter(|_| slot.verbatim) }
     }
 
     fn part(&self, span: Span) -> &'a str {

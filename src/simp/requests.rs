@@ -208,7 +208,7 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
             let profile: Entries = entries.iter().map(|e| (e.key.to_owned(), e.value.to_owned())).collect();
             let size: usize = profile.iter().map(|(key, value)| key.len() + value.len()).sum();
             let message = entries.find("message").unwrap_or_default();
-            if size > limits::PROFILE || write::escaped_len(message) > limits::VALUE || !fits(&profile) {
+            if size > limits::PROFILE || !write::fits(message, limits::VALUE) || !fits(&profile) {
                 return error(core, id, name, TOO_LARGE);
             }
             // The scratch in use holds this very command.

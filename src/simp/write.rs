@@ -48,9 +48,16 @@ pub fn inquire(out: &mut Vec<u8>, id: u64, parties: &Parties<'_>) {
     Line::request(out, "inquire", id).parties(parties).end();
 }
 
-/// `note change` (SIMP-6.1-1).
-pub fn note_change(out: &mut Vec<u8>, id: u64, note: &Note<'_>) {
-    Line::request(out, "note change", id).parties(&note.parties).presence(&note.presence).end();
+/// `note change` (SIMP-6.1-1), to one of many who are all told the same: [`note_entries`].
+pub fn note_change(out: &mut Vec<u8>, id: u64, to: Ima<'_>, entries: &[u8]) {
+    let line = Line::request(out, "note change", id).text(Key::To, to.as_str());
+    line.0.extend_from_slice(entries);
+    line.end();
+}
+
+/// The entries of a `note change` that say by whom and what is noted.
+pub fn note_entries(out: &mut Vec<u8>, from: Ima<'_>, presence: &Presence<'_>) {
+    Line(out).text(Key::From, from.as_str()).presence(presence);
 }
 
 /// `note subscription end` (SIMP-6.2-1).
@@ -165,7 +172,7 @@ pub fn object<'e>(out: &mut Vec<u8>, entries: impl IntoIterator<Item = (&'e str,
 /// All entries of a received request but `request` (OC-64), as [`relay`] takes them: copied as they
 /// are where that can be, else written anew.
 pub fn relayed_entries(out: &mut Vec<u8>, request: &Object<'_>) {
-    for entry in request.entries().filter(|e| e.key != Key::Request.as_str()) {
+    for entry in request.entries_but(Key::Request) {
         match entry.raw {
             Some(raw) => out.extend_from_slice(raw),
             None => self::entry(out, entry.key, entry.value),
@@ -284,8 +291,13 @@ fn digits(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// How many octets a value has when it is written.
-pub fn escaped_len(value: &str) -> usize {
+/// Has a value at most so many octets when it is written?
+pub fn fits(value: &str, most: usize) -> bool {
+    const LONGEST: usize = "&amp;".len();
+    value.len() * LONGEST <= most || escaped_len(value) <= most
+}
+
+fn escaped_len(value: &str) -> usize {
     let longer = |b| match b {
         b'&' | b'\r' => 4,
         b'<' | b'>' => 3,
@@ -320,11 +332,29 @@ fn attribute(out: &mut Vec<u8>, value: &str) {
     });
 }
 
+/// May this octet have to be written in another way?
+const fn is_special(b: u8) -> bool {
+    (b < b' ') | (b == b'&') | (b == b'<') | (b == b'>') | (b == b'"') | (b == 0xEF)
+}
+
+/// The same of all octets: for short values that is faster than many octets at once.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < table.len() {
+        table[b] = is_special(b as u8);
+        b += 1;
+    }
+    table
+};
+
 fn escaped(out: &mut Vec<u8>, value: &str, escape: impl Fn(u8) -> Option<&'static str>) {
-    // Most values have nothing to escape; this test does many octets at once.
-    let special = value.bytes().fold(false, |found, b| {
-        found | (b < b' ') | (b == b'&') | (b == b'<') | (b == b'>') | (b == b'"') | (b == 0xEF)
-    });
+    // Most values have nothing to escape.
+    let special = if value.len() < 64 {
+        value.bytes().any(|b| SPECIAL[usize::from(b)])
+    } else {
+        value.bytes().fold(false, |found, b| found | is_special(b))
+    };
     if !special {
         return out.extend_from_slice(value.as_bytes());
     }

@@ -87,7 +87,11 @@ fn every_request_is_read_as_written() {
     request(Request::Inquire(parties()), |out| write::inquire(out, 42, &parties()));
     for online in [None, Some(0), Some(1_767_605_400_000)] {
         let note = Note { parties: parties(), presence: presence(online) };
-        request(Request::NoteChange(note), |out| write::note_change(out, 42, &note));
+        request(Request::NoteChange(note), |out| {
+            let mut entries = Vec::new();
+            write::note_entries(&mut entries, note.parties.from, &note.presence);
+            write::note_change(out, 42, note.parties.to, &entries);
+        });
         request(Request::NoteSubscriptionEnd(note), |out| write::note_subscription_end(out, 42, &note));
     }
     for algorithms in [None, Some("PLAIN SHA-256 MD5")] {

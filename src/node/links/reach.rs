@@ -94,11 +94,11 @@ impl Io {
         let mut queue = lane.take_queue();
         queue.retain(|(came, ..)| now.tick.since(*came) < limits::ANSWER_REMOTE);
         if !queue.is_empty() {
-            let (events, config, portrait) = (&mut self.events, &self.config, &mut self.portrait);
+            let (events, config, recent) = (&mut self.events, &self.config, &mut self.recent);
             let written = self.conns.write(now, conn, &mut self.outputs, |out| {
                 for (_, tx, envelope) in &queue {
                     match wire::can_say(protocol, envelope) {
-                        Ok(()) => wire::say(protocol, out, *tx, envelope, config, portrait, false),
+                        Ok(()) => wire::say(protocol, out, *tx, envelope, config, recent, false),
                         Err(why) => events.push_back(Event::Unsaid(Arc::clone(domain), *tx, why)),
                     }
                 }
