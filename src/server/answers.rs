@@ -65,7 +65,15 @@ impl Answers {
 
     /// Hands in an answer. After the loop has ended it goes nowhere.
     pub(super) fn send(&self, answer: Answer) {
-        if self.sender.send(answer).is_ok() && !self.bell.rung.swap(true, Ordering::SeqCst) {
+        self.send_all([answer]);
+    }
+
+    /// Hands in several, which the loop hears of when all are there.
+    pub(super) fn send_all(&self, answers: impl IntoIterator<Item = Answer>) {
+        let mut answers = answers.into_iter();
+        if answers.all(|answer| self.sender.send(answer).is_ok())
+            && !self.bell.rung.swap(true, Ordering::SeqCst)
+        {
             // It fails only if the loop is gone.
             let _ = self.bell.waker.wake();
         }

@@ -1,8 +1,11 @@
 //! The store's two threads: one that commits, one that reads, each on a connection of its own. A slow
 //! disk delays what waits for it, and nothing else.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +15,8 @@ use crate::store::record::{Batch, Committed, Read, Reading};
 
 /// Questions that may wait; more are turned away.
 const READS: usize = 4096;
+/// Questions that are answered together at most.
+const TOGETHER: usize = 32;
 /// Batches committed together at most, so that the first does not wait for ever more.
 const GROUP: usize = 1024;
 
@@ -63,42 +68,66 @@ impl Writer {
     }
 }
 
-/// The thread that reads.
+/// The thread that reads. It is handed all questions of a tick at once, so that it is woken once for them.
 #[derive(Debug)]
 pub(super) struct Reader {
-    questions: Option<SyncSender<(JobId, Read)>>,
+    questions: Option<Sender<Vec<Question>>>,
+    /// To be handed over.
+    gathered: RefCell<Vec<Question>>,
+    /// Handed over or about to be, and not answered.
+    waiting: Arc<AtomicUsize>,
     answers: Answers,
     finished: Receiver<()>,
 }
 
+/// What is asked, and the name for its answer.
+type Question = (JobId, Read);
+
 impl Reader {
-    /// Starts it.
+    /// Starts it. `read` is given several questions and answers them in order.
     ///
     /// # Errors
     /// There is no thread to be had.
     pub(super) fn start(
         answers: Answers,
-        mut read: impl FnMut(&Read) -> Reading + Send + 'static,
+        mut read: impl FnMut(&[&Read]) -> Vec<Reading> + Send + 'static,
     ) -> io::Result<Reader> {
-        let (questions, inbox) = mpsc::sync_channel::<(JobId, Read)>(READS);
-        let replies = answers.clone();
+        let (questions, inbox) = mpsc::channel::<Vec<Question>>();
+        let (replies, waiting) = (answers.clone(), Arc::new(AtomicUsize::new(0)));
+        let left = waiting.clone();
         let (done, finished) = mpsc::channel();
         thread::Builder::new().name("reader".to_owned()).spawn(move || {
             // Dropped with everything that `read` owns.
             let _done: Sender<()> = done;
-            for (job, question) in inbox {
-                replies.send(Answer::Done(job, JobResult::Read(read(&question))));
+            for together in inbox.iter().flat_map(chunks) {
+                let (jobs, questions): (Vec<_>, Vec<_>) = together.iter().map(|(job, q)| (*job, q)).unzip();
+                let readings = read(&questions).into_iter().map(JobResult::Read);
+                left.fetch_sub(jobs.len(), Ordering::Relaxed);
+                replies
+                    .send_all(jobs.into_iter().zip(readings).map(|(job, result)| Answer::Done(job, result)));
             }
             drop(read);
         })?;
-        Ok(Reader { questions: Some(questions), answers, finished })
+        let gathered = RefCell::default();
+        Ok(Reader { questions: Some(questions), gathered, waiting, answers, finished })
     }
 
-    /// Asks; the answer comes as `Done`, at once if too many wait.
+    /// Asks with the next [`Reader::begin`]; the answer comes as `Done`, at once if too many wait.
     pub(super) fn ask(&self, job: JobId, question: Read) {
-        let asked = self.questions.as_ref().is_some_and(|q| q.try_send((job, question)).is_ok());
-        if !asked {
-            self.answers.send(Answer::Done(job, JobResult::Overloaded));
+        if self.questions.is_none() || self.waiting.load(Ordering::Relaxed) >= READS {
+            return self.answers.send(Answer::Done(job, JobResult::Overloaded));
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.gathered.borrow_mut().push((job, question));
+    }
+
+    /// Hands over what has been asked.
+    pub(super) fn begin(&self) {
+        if let Some(questions) = &self.questions
+            && !self.gathered.borrow().is_empty()
+        {
+            // The thread ends only after this.
+            let _ = questions.send(self.gathered.take());
         }
     }
 
@@ -107,4 +136,13 @@ impl Reader {
         self.questions = None;
         let _ = self.finished.recv_timeout(patience);
     }
+}
+
+/// So few at a time that the first need not wait for many others.
+fn chunks(mut questions: Vec<Question>) -> impl Iterator<Item = Vec<Question>> {
+    std::iter::from_fn(move || {
+        let rest = questions.split_off(questions.len().min(TOGETHER));
+        let first = std::mem::replace(&mut questions, rest);
+        Some(first).filter(|first| !first.is_empty())
+    })
 }

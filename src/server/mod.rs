@@ -277,7 +277,7 @@ impl Helpers {
     ) -> Result<Helpers, ServerError> {
         let dns = Dns::start(&config.nameservers, answers.clone()).map_err(ServerError::Dns)?;
         let passwords = Passwords::start(answers.clone())?;
-        let reader = Reader::start(answers.clone(), move |read| reader.read(read))?;
+        let reader = Reader::start(answers.clone(), move |questions| reader.read_all(questions))?;
         // The lock goes with the writer: the data directory is free when the last commit is over.
         let commit = move |batches: &[Batch]| {
             let _held = &lock;
@@ -297,6 +297,10 @@ impl Work for Helpers {
                 self.passwords.check(job, verifier, password, known);
             }
         }
+    }
+
+    fn begin(&self) {
+        self.reader.begin();
     }
 
     fn commit(&self, batch: Batch) {

@@ -98,8 +98,10 @@ impl Driven for Node {
 
 /// What would block, done elsewhere.
 pub(super) trait Work {
-    /// Does a job; the answer comes through the inbox.
+    /// Does a job, from the next [`Work::begin`] on; the answer comes through the inbox.
     fn job(&self, job: JobId, work: Job);
+    /// That were all jobs for now: those that wait for others of their kind begin.
+    fn begin(&self);
     /// Commits a batch; the answer comes through the inbox.
     fn commit(&self, batch: Batch);
 }
@@ -524,6 +526,9 @@ impl<N: Driven> Driver<N> {
                     self.ending = Some(self.ending.map_or(soon, |at| at.min(soon)));
                 }
             }
+        }
+        if any {
+            self.work.begin();
         }
         any
     }

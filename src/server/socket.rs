@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Connections that the kernel keeps for us until we accept them.
 const BACKLOG: i32 = 4096;
@@ -68,6 +68,27 @@ pub(super) fn source(listeners: &[SocketAddr], to: SocketAddr) -> Option<IpAddr>
         .find(|ip| ip.is_loopback() == to.ip().is_loopback())
 }
 
+/// With [`send`]: the end of our side follows at once, and the octets wait for it, so that one segment carries both.
+#[cfg(target_os = "linux")]
+pub(super) const LAST: i32 = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+pub(super) const LAST: i32 = 0;
+
+/// One write; none taken if the socket is full.
+///
+/// # Errors
+/// The operating system's: the connection is lost.
+pub(super) fn send(stream: &mio::net::TcpStream, data: &[u8], flags: i32) -> io::Result<usize> {
+    let socket = SockRef::from(stream);
+    loop {
+        match socket.send_with_flags(data, flags | libc::MSG_NOSIGNAL) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Is this the address of somebody on this machine?
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
@@ -118,9 +139,25 @@ mod tests {
         listener.set_nonblocking(false).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         assert!(accepted.nodelay().unwrap() && dialled.nodelay().unwrap());
-        for socket in [socket2::SockRef::from(&accepted), socket2::SockRef::from(&dialled)] {
+        for socket in [SockRef::from(&accepted), SockRef::from(&dialled)] {
             assert!(socket.keepalive().unwrap());
             assert_eq!(socket.tcp_keepalive_time().unwrap(), PROBE_AFTER);
         }
+    }
+
+    #[test]
+    fn last_words_wait_for_the_end_and_come_with_it() {
+        use std::io::Read;
+        use std::net::Shutdown;
+        let listener: std::net::TcpListener = listen(at("127.0.0.1:0")).unwrap().into();
+        let dialled = dial(listener.local_addr().unwrap(), None).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        assert_eq!(send(&dialled, b"first", 0).unwrap(), 5);
+        assert_eq!(send(&dialled, b", last", LAST).unwrap(), 6);
+        dialled.shutdown(Shutdown::Write).unwrap();
+        let mut heard = String::new();
+        accepted.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "first, last");
     }
 }

@@ -1,18 +1,16 @@
 //! How octets leave: from the node's queues to the sockets, through TLS where there is TLS; and how
 //! TLS's own octets come and go.
 
-use std::io::{ErrorKind, Write};
 use std::mem;
 use std::net::Shutdown;
 use std::time::Duration;
-
-use mio::net::TcpStream;
 
 use crate::clock::{Now, Tick};
 use crate::limits;
 use crate::node::io::{ConnId, Input};
 use crate::server::conn::{Conn, Due, Stage};
 use crate::server::poll::{Driven, Driver};
+use crate::server::socket;
 use crate::server::tls::Event;
 
 /// Ciphered octets that may wait for a socket: what one piece makes, and the peer's provoked answers.
@@ -82,7 +80,8 @@ impl<N: Driven> Driver<N> {
         let data = self.node.unsent(id);
         if !data.is_empty() {
             let offered = data.len();
-            match put(&conn.stream, data) {
+            let flags = if conn.stage == Stage::Flushing { socket::LAST } else { 0 };
+            match socket::send(&conn.stream, data, flags) {
                 Ok(count) => {
                     conn.blocked = count < offered;
                     if count > 0 {
@@ -90,7 +89,7 @@ impl<N: Driven> Driver<N> {
                         self.node.sent(self.now, id, count);
                     }
                 }
-                Err(why) => return self.lose(id, &why),
+                Err(why) => return self.lose(id, &why.to_string()),
             }
         }
         self.after_write(id);
@@ -214,10 +213,10 @@ impl<N: Driven> Driver<N> {
         let data = self.cipher.filled();
         let mut taken = 0;
         if session.unsent.is_empty() && !data.is_empty() {
-            match put(stream, data) {
+            match socket::send(stream, data, 0) {
                 Ok(count) => taken = count,
                 Err(why) => {
-                    self.lose(id, &why);
+                    self.lose(id, &why.to_string());
                     return false;
                 }
             }
@@ -244,7 +243,7 @@ impl<N: Driven> Driver<N> {
         if session.unsent.is_empty() {
             return true;
         }
-        match put(stream, &session.unsent) {
+        match socket::send(stream, &session.unsent, 0) {
             Ok(count) => {
                 if count > 0 {
                     *progress = seconds(self.now);
@@ -258,7 +257,7 @@ impl<N: Driven> Driver<N> {
                 true
             }
             Err(why) => {
-                self.lose(id, &why);
+                self.lose(id, &why.to_string());
                 false
             }
         }
@@ -268,16 +267,4 @@ impl<N: Driven> Driver<N> {
 /// Seconds of the tick clock: enough for watching progress.
 fn seconds(now: Now) -> u32 {
     (now.tick.0 / 1000) as u32
-}
-
-/// One write; none taken if the socket is full.
-fn put(mut stream: &TcpStream, data: &[u8]) -> Result<usize, String> {
-    loop {
-        match stream.write(data) {
-            Ok(count) => return Ok(count),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(0),
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e.to_string()),
-        }
-    }
 }

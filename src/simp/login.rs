@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chacha20poly1305::aead::{Aead, KeyInit};
-use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use rand_core::Rng;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::clock::{Date, Now, Tick};
 use crate::credential::{Algorithm, Secret};
@@ -42,7 +41,8 @@ pub struct Ticket {
 
 /// Makes challenges and opens them again.
 pub struct Desk {
-    cipher: ChaCha20Poly1305,
+    /// Always some: the key has the cipher's length.
+    cipher: Option<LessSafeKey>,
     used: HashSet<[u8; 12]>,
     order: VecDeque<(Date, [u8; 12])>,
 }
@@ -55,7 +55,8 @@ impl Desk {
 
     /// Under a key from the server's key file.
     pub fn new(key: [u8; 32]) -> Desk {
-        Desk { cipher: ChaCha20Poly1305::new(&Key::from(key)), used: HashSet::new(), order: VecDeque::new() }
+        let cipher = UnboundKey::new(&CHACHA20_POLY1305, &key).map(LessSafeKey::new).ok();
+        Desk { cipher, used: HashSet::new(), order: VecDeque::new() }
     }
 
     /// A new challenge: nonce and `opaque`. None if the user name is beyond any that exists.
@@ -74,26 +75,29 @@ impl Desk {
         let mut serial = [0; 12];
         random.fill_bytes(&mut serial);
         let expires = now.date + limits::CHALLENGE;
-        let mut plain = Vec::with_capacity(25 + user.len());
-        plain.push(match algorithm {
+        let mut opaque = Vec::with_capacity(12 + 25 + user.len() + CHACHA20_POLY1305.tag_len());
+        opaque.extend_from_slice(&serial);
+        opaque.push(match algorithm {
             Algorithm::Md5 => 0,
             Algorithm::Sha256 => 1,
             Algorithm::Plain => 2,
         });
-        plain.extend_from_slice(&expires.0.to_be_bytes());
-        plain.extend_from_slice(&nonce);
-        plain.extend_from_slice(user.as_bytes());
-        let sealed = self.cipher.encrypt(&Nonce::from(serial), plain.as_slice()).ok()?;
-        let mut opaque = serial.to_vec();
-        opaque.extend_from_slice(&sealed);
+        opaque.extend_from_slice(&expires.0.to_be_bytes());
+        opaque.extend_from_slice(&nonce);
+        opaque.extend_from_slice(user.as_bytes());
+        let (_, text) = opaque.split_first_chunk_mut::<12>()?;
+        let unique = Nonce::assume_unique_for_key(serial);
+        let tag = self.cipher.as_ref()?.seal_in_place_separate_tag(unique, Aad::empty(), text).ok()?;
+        opaque.extend_from_slice(tag.as_ref());
         Some((URL_SAFE_NO_PAD.encode(nonce), URL_SAFE_NO_PAD.encode(opaque)))
     }
 
     /// Opens a challenge and uses it up; none if it is not ours, too old, or used before.
     pub fn redeem(&mut self, now: Now, opaque: &str) -> Option<Ticket> {
-        let octets = URL_SAFE_NO_PAD.decode(opaque).ok()?;
-        let (serial, sealed) = octets.split_first_chunk::<12>()?;
-        let plain = self.cipher.decrypt(&Nonce::from(*serial), sealed).ok()?;
+        let mut octets = URL_SAFE_NO_PAD.decode(opaque).ok()?;
+        let (serial, sealed) = octets.split_first_chunk_mut::<12>()?;
+        let nonce = Nonce::assume_unique_for_key(*serial);
+        let plain = self.cipher.as_ref()?.open_in_place(nonce, Aad::empty(), sealed).ok()?;
         let (algorithm, rest) = plain.split_first()?;
         let (expires, rest) = rest.split_first_chunk::<8>()?;
         let (nonce, user) = rest.split_first_chunk::<16>()?;

@@ -26,7 +26,11 @@ const NONCE: usize = 24;
 
 /// The secret of a key file.
 #[derive(Clone)]
-pub struct KeyFile(Zeroizing<[u8; 32]>);
+pub struct KeyFile {
+    secret: Zeroizing<[u8; 32]>,
+    /// Derived from it: what device keys are sealed under.
+    device_keys: Zeroizing<[u8; 32]>,
+}
 
 impl fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,7 +41,9 @@ impl fmt::Debug for KeyFile {
 impl KeyFile {
     /// Without a file: for simulations and tests.
     pub fn from_bytes(random: [u8; 32]) -> KeyFile {
-        KeyFile(Zeroizing::new(random))
+        let secret = Zeroizing::new(random);
+        let device_keys = Zeroizing::new(hmac_sha256(secret.as_ref(), b"device keys"));
+        KeyFile { secret, device_keys }
     }
 
     /// Makes the file, readable by its owner only, from 32 random bytes; it is on the disk when this
@@ -47,7 +53,7 @@ impl KeyFile {
     /// [`Trouble::Exists`] if there is one: it is never overwritten.
     pub fn create(path: &Path, random: [u8; 32]) -> Result<KeyFile, StoreError> {
         let key = KeyFile::from_bytes(random);
-        let text = Zeroizing::new(format!("{HEADER}\n{}\n", *Zeroizing::new(STANDARD.encode(*key.0))));
+        let text = Zeroizing::new(format!("{HEADER}\n{}\n", *Zeroizing::new(STANDARD.encode(*key.secret))));
         let write = || -> Result<(), Trouble> {
             let mut file = super::create_private(path)?;
             super::give_to_owner_of_directory(&file, path);
@@ -96,7 +102,7 @@ impl KeyFile {
 
     /// A key for one purpose: HMAC-SHA-256 of the purpose's name; tells nothing of the others.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        hmac_sha256(self.0.as_ref(), purpose.as_bytes())
+        hmac_sha256(self.secret.as_ref(), purpose.as_bytes())
     }
 
     /// What the database keeps to know its key file again.
@@ -129,7 +135,7 @@ impl KeyFile {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&(*Zeroizing::new(self.derive("device keys"))).into())
+        XChaCha20Poly1305::new(&(*self.device_keys).into())
     }
 }
 

@@ -17,30 +17,37 @@ use crate::hub::address::{Address, Domain, Domains};
 
 /// Answers from one consistent state of the database.
 pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
-    // One statement sees one state by itself.
+    match read {
+        Read::Account(_) | Read::ToldOnline => answer_in(&Snapshot::take(conn)?, key, read),
+        // One statement sees one state by itself.
+        _ => answer_on(conn, key, read),
+    }
+}
+
+/// Answers from this state.
+pub fn answer_in(state: &Snapshot<'_>, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
+    answer_on(state.0, key, read)
+}
+
+fn answer_on(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
     Ok(match read {
-        Read::Account(address) => {
-            let _snapshot = Snapshot::take(conn)?;
-            Reading::Account(account(conn, address.as_str())?.map(Box::new))
-        }
+        Read::Account(address) => Reading::Account(account(conn, address.as_str())?.map(Box::new)),
         Read::Credentials(address) => {
             Reading::Credentials(credentials(conn, key, address.as_str())?.map(Box::new))
         }
         Read::Items { account, limit, skip } => Reading::Items(items(conn, *account, *limit, *skip)?),
         Read::PeerRules => Reading::PeerRules(peer_rules(conn)?),
-        Read::ToldOnline => {
-            let _snapshot = Snapshot::take(conn)?;
-            Reading::Addresses(told_online(conn)?)
-        }
+        Read::ToldOnline => Reading::Addresses(told_online(conn)?),
         Read::ExpiredMessages { before, limit } => Reading::Expired(expired(conn, *before, *limit)?),
     })
 }
 
 /// One state of the database for several statements. Its own two statements are prepared once, too.
-struct Snapshot<'c>(&'c Connection);
+pub struct Snapshot<'c>(&'c Connection);
 
 impl<'c> Snapshot<'c> {
-    fn take(conn: &'c Connection) -> Result<Snapshot<'c>, Trouble> {
+    /// The present one.
+    pub fn take(conn: &'c Connection) -> Result<Snapshot<'c>, Trouble> {
         conn.prepare_cached("BEGIN")?.execute([])?;
         Ok(Snapshot(conn))
     }

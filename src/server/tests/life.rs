@@ -192,14 +192,15 @@ fn a_disk_that_hangs_is_not_waited_for_for_ever() {
 fn reads_and_passwords_are_answered_at_once_when_too_many_wait() {
     let (mut waiter, answers) = Waiter::new();
     let (go, gate) = mpsc::channel::<()>();
-    let reader = Reader::start(answers.clone(), move |_| {
+    let reader = Reader::start(answers.clone(), move |questions| {
         let _ = gate.recv();
-        Reading::PeerRules(Vec::new())
+        questions.iter().map(|_| Reading::PeerRules(Vec::new())).collect()
     })
     .unwrap();
     for number in 0..5000 {
         reader.ask(JobId(number), crate::store::record::Read::PeerRules);
     }
+    reader.begin();
     let (mut overloaded, mut answered) = (0, 0);
     assert!(matches!(waiter.next(), Answer::Done(_, JobResult::Overloaded)));
     overloaded += 1;

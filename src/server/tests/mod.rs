@@ -135,6 +135,7 @@ struct NoWork;
 
 impl Work for NoWork {
     fn job(&self, _: JobId, _: Job) {}
+    fn begin(&self) {}
     fn commit(&self, _: Batch) {}
 }
 
