@@ -26,7 +26,7 @@ use rig::{Failure, proc};
 enum Part {
     /// The relay, one server, and two federating ones.
     Messages,
-    /// Allocations and system calls.
+    /// Allocations and system calls: messages, notifications, logins.
     Calls,
     /// Digest logins.
     Logins,
@@ -166,14 +166,20 @@ impl Bench {
     fn measure(&self, part: Part, report: &mut Report) -> Result<(), Failure> {
         match part {
             Part::Messages => messages::against_relay(self, report),
-            Part::Calls => messages::counted(self, report, Service::Simp),
+            Part::Calls => {
+                messages::counted(self, report, Service::Simp)?;
+                users::counted(self, report, Service::Simp)
+            }
             Part::Logins => users::logins(self, report),
             Part::Watchers => users::fan_out(self, report, Service::Simp),
             Part::Disk => messages::slow_disk(self, report),
             Part::Idle => users::idle(self, report, Service::Simp, false),
             Part::IdleTls => users::idle(self, report, Service::Simp, true),
             Part::Imtp => messages::of_both_families(self, report),
-            Part::ImtpCalls => messages::counted(self, report, Service::Imtp),
+            Part::ImtpCalls => {
+                messages::counted(self, report, Service::Imtp)?;
+                users::counted(self, report, Service::Pitp)
+            }
             Part::ImtpLogins => users::scram_logins(self, report),
             Part::PitpWatchers => users::fan_out(self, report, Service::Pitp),
             Part::ImtpIdle => users::idle(self, report, Service::Imtp, false),

@@ -15,7 +15,7 @@ use crate::rig::lines;
 use crate::rig::pairs::{BODY, Pairs, connect, cost, users};
 use crate::rig::proc::Process;
 use crate::rig::report::{Report, median, per_mille};
-use crate::rig::shim::Counts;
+use crate::rig::shim;
 
 /// What SIMP puts around a body, octets.
 const ENVELOPE: usize = 240;
@@ -152,25 +152,17 @@ impl Federation {
 pub fn counted(bench: &Bench, report: &mut Report, service: Service) -> Result<(), Failure> {
     let house = bench.house(&format!("{}.counted.test", service.name()), [127, 0, 0, 1])?;
     house.populate(users(bench.pairs), true)?;
-    let shim = bench.shim()?;
-    let _server = house.serve(Some(shim))?;
+    let counter = bench.shim()?;
+    let _server = house.serve(Some(counter))?;
     let mut messages = connect(bench.pairs, (&house, service), (&house, service))?;
     for window in bench.windows.iter().copied() {
         let operations = bench.operations / 4;
         messages.run(operations, window, None)?;
-        let before = shim.counts()?;
+        let before = counter.counts()?;
         messages.run(operations, window, None)?;
-        let Counts { allocations, reads, writes, polls, .. } = shim.counts()?.since(before);
-        let each = |count: u64| count as f64 / operations as f64;
         report.figure(
             &format!("calls for a message over {}, {window} in flight", service.name().to_uppercase()),
-            format!(
-                "{:.3} allocations, {:.2} reads, {:.2} writes, {:.2} polls",
-                each(allocations),
-                each(reads),
-                each(writes),
-                each(polls)
-            ),
+            shim::each(counter.counts()?.since(before), operations),
         );
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::rig::house::{self, House, SECRET, Service};
 use crate::rig::logins::at_once;
 use crate::rig::pairs::{Door, Yardstick};
 use crate::rig::report::{Report, median, micros_each};
+use crate::rig::shim;
 use crate::rig::simp::Routing;
 use crate::rig::transfer::Session;
 
@@ -164,6 +165,44 @@ pub fn fan_out(bench: &Bench, report: &mut Report, service: Service) -> Result<(
         "0.6 B",
         cost <= 0.6 * b,
     );
+    Ok(())
+}
+
+/// Allocations and system calls for each notification, and for each login.
+///
+/// # Errors
+/// Whatever keeps it from being measured.
+pub fn counted(bench: &Bench, report: &mut Report, service: Service) -> Result<(), Failure> {
+    let house = bench.house(&format!("{}.counted-star.test", service.name()), [127, 0, 0, 1])?;
+    house.populate((0..bench.watchers).map(user).chain(["star".into()]), true)?;
+    let counter = bench.shim()?;
+    let _server = house.serve(Some(counter))?;
+    let (simp, keys) = (service == Service::Simp, house::keys()?);
+    // Everybody is here once before anything is counted.
+    let mut crowd = crowd::of_house((&house, service), "star", bench.watchers, user)?;
+    crowd.change(0)?;
+    let before = counter.counts()?;
+    for change in 1..=CHANGES {
+        crowd.change(change)?;
+    }
+    let notifications = CHANGES * bench.watchers as u64;
+    let calls = counter.counts()?.since(before);
+    let what = if simp { "SIMP notification" } else { "PITP change-notify" };
+    report.figure(&format!("calls for one of {} {what}s", bench.watchers), shim::each(calls, notifications));
+    let before = counter.counts()?;
+    let count = bench.watchers as u64;
+    at_once(count, bench.watchers, |users| {
+        if simp {
+            return log_in_and_out(&house, users, false);
+        }
+        for index in users {
+            Session::login(&house.target(Service::Imtp), &house.user(&user(index)), &keys)?;
+        }
+        Ok(())
+    })?;
+    let calls = counter.counts()?.since(before);
+    let what = if simp { "digest login over SIMP" } else { "SCRAM login over IMTP" };
+    report.figure(&format!("calls for a {what}, and its end"), shim::each(calls, count));
     Ok(())
 }
 

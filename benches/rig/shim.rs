@@ -45,6 +45,19 @@ impl Counts {
     }
 }
 
+/// For a report: calls of one of so many operations.
+pub fn each(counts: Counts, operations: u64) -> String {
+    let each = |count: u64| count as f64 / operations as f64;
+    let Counts { allocations, reads, writes, polls, .. } = counts;
+    format!(
+        "{:.3} allocations, {:.2} reads, {:.2} writes, {:.2} polls",
+        each(allocations),
+        each(reads),
+        each(writes),
+        each(polls)
+    )
+}
+
 impl Shim {
     /// Builds it in a directory.
     ///

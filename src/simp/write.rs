@@ -333,6 +333,7 @@ fn attribute(out: &mut Vec<u8>, value: &str) {
 }
 
 /// May this octet have to be written in another way?
+#[inline]
 const fn is_special(b: u8) -> bool {
     (b < b' ') | (b == b'&') | (b == b'<') | (b == b'>') | (b == b'"') | (b == 0xEF)
 }
