@@ -6,8 +6,22 @@ use std::fs;
 use crate::rig::Failure;
 
 const PAGE: f64 = 4096.0;
+/// The slabs of what a socket consists of: others grow by what else the machine does.
+const OF_SOCKETS: [&str; 11] = [
+    "TCP",
+    "sock_inode_cache",
+    "filp",
+    "dentry",
+    "eventpoll_",
+    "ep_head",
+    "lsm_",
+    "skbuff_",
+    "tcp_bind",
+    "request_sock",
+    "net_bind",
+];
 
-/// The kernel's memory at a moment, octets.
+/// The kernel's memory at a moment, octets. Where slabs of one size are merged, some go by other names.
 #[derive(Default)]
 pub struct Kernel {
     slabs: BTreeMap<String, f64>,
@@ -19,7 +33,7 @@ pub struct Kernel {
 
 /// What a number of connections has added, octets of each.
 pub struct Growth {
-    /// Both ends: every slab, largest first.
+    /// Both ends: every slab of what sockets consist of, largest first.
     pub slabs: Vec<(String, f64)>,
     /// The end that accepts.
     pub accepting: f64,
@@ -40,8 +54,11 @@ impl Kernel {
         for line in fs::read_to_string("/proc/slabinfo").unwrap_or_default().lines().skip(2) {
             let words: Vec<_> = line.split_whitespace().collect();
             let number = |at: usize| words.get(at).and_then(|word| word.parse::<f64>().ok());
-            if let (Some(pages), Some(slabs)) = (number(5), number(14)) {
-                kernel.slabs.insert(words[0].to_owned(), pages * slabs * PAGE);
+            // What is in use, each with its share of the pages: pages that are kept for the next to come are not counted.
+            if let (Some(objects), Some(per_slab), Some(pages)) = (number(1), number(4), number(5))
+                && OF_SOCKETS.iter().any(|name| words[0].starts_with(name))
+            {
+                kernel.slabs.insert(words[0].to_owned(), objects * pages * PAGE / per_slab);
             }
         }
         let sockets = fs::read_to_string("/proc/net/sockstat")?;

@@ -2,6 +2,7 @@
 //! and in the kernel, and what its silence costs.
 
 use std::fs;
+use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -32,10 +33,6 @@ pub struct Real {
     pub kernel: Growth,
     /// Microseconds of the server's CPU for a connection's minute of silence.
     pub silence: Option<f64>,
-    /// Logins a second, one after the other, with the client on another core.
-    pub per_second: f64,
-    /// Milliseconds of the server's CPU for each login.
-    pub login: f64,
 }
 
 /// How many connections can be held here, and what stands in the way of more.
@@ -72,13 +69,11 @@ pub fn fill(bench: &Bench, service: Service, tls: bool, count: usize) -> Result<
     let mut held: Vec<TcpStream> = Vec::with_capacity(count);
     let warm = 200.min(count / 10);
     let own = std::process::id();
-    let (mut before, mut kernel, mut mine, mut cpu) = (0, Kernel::default(), 0, Duration::ZERO);
-    let mut begun = Instant::now();
+    let (mut before, mut kernel, mut mine) = (0, Kernel::default(), 0);
     for user in 0..count {
         if user == warm {
             before = server.settled()?;
             (kernel, mine) = (Kernel::look()?, proc::memory(own, "Rss:")?);
-            (cpu, begun) = (server.cpu()?, Instant::now());
         }
         if user % PORTS == 0 && user > 0 {
             door.come_from(Ipv4Addr::new(127, 0, 1, (user / PORTS) as u8).into());
@@ -88,23 +83,31 @@ pub fn fill(bench: &Bench, service: Service, tls: bool, count: usize) -> Result<
             proc::note(&format!("{} connections", user + 1));
         }
     }
-    let took = begun.elapsed();
     let counted = count - warm;
-    let login = (server.cpu()? - cpu).as_secs_f64() * 1000.0 / counted as f64;
+    drain(&mut held)?;
     let after = server.settled()?;
-    let processes = (after - before) as f64 + (proc::memory(own, "Rss:")? - mine) as f64;
+    let grown = |now: u64, then: u64| now as f64 - then as f64;
+    let processes = grown(after, before) + grown(proc::memory(own, "Rss:")?, mine);
     let kernel = Kernel::look()?.since(&kernel, counted, processes);
     let silence = if bench.silence == 0 { None } else { Some(minute(bench, &server, count)?) };
     let kind = if tls { "TLS" } else { "plain" };
     Ok(Real {
         what: format!("{}, {kind}", if service == Service::Simp { "SIMP" } else { "IMTP" }),
         count,
-        server: (after - before) as f64 / counted as f64,
+        server: grown(after, before) / counted as f64,
         kernel,
         silence,
-        per_second: counted as f64 / took.as_secs_f64(),
-        login,
     })
+}
+
+/// Reads what has come meanwhile, so that it is in nobody's buffers.
+fn drain(held: &mut [TcpStream]) -> Result<(), Failure> {
+    let mut buffer = [0; 4096];
+    for stream in held {
+        stream.set_nonblocking(true)?;
+        while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    }
+    Ok(())
 }
 
 /// The server's CPU time while nobody says anything, for a connection and a minute.

@@ -92,15 +92,14 @@ impl Found {
         writeln!(
             f,
             "| connections | server, each | kernel: the server's end | kernel: both ends, slabs + buffers \
-             | MemAvailable less, both ends | login, server's CPU | logins a second, one after the other \
-             | a minute's silence, CPU |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+             | MemAvailable less, both ends | a minute's silence, CPU |\n| --- | --- | --- | --- | --- | --- |"
         )?;
         for real in &self.real {
             let slabs: f64 = real.kernel.slabs.iter().map(|(_, octets)| octets).sum();
             let silence = real.silence.map_or("".to_owned(), |micros| format!("{micros:.1} µs"));
             writeln!(
                 f,
-                "| {} {} | {} | {} | {} + {} | {} | {:.3} ms | {:.0} | {silence} |",
+                "| {} {} | {} | {} | {} + {} | {} | {silence} |",
                 real.count,
                 real.what,
                 kib(real.server),
@@ -108,8 +107,6 @@ impl Found {
                 kib(slabs),
                 kib(real.kernel.buffers),
                 kib(real.kernel.missing),
-                real.login,
-                real.per_second,
             )?;
         }
         let Some(first) = self.real.first() else { return Ok(()) };
