@@ -126,10 +126,10 @@ fn has_to_wait(conn: &Conn, method: &str) -> bool {
     let Some(session) = conn.wire.session_ref() else { return false };
     let Some(method) = Method::of(method) else { return false };
     if method.edits() {
-        session.asked.len() >= limits::REQUESTS_IN_FLIGHT && session.asked.iter().all(|(_, m)| m.edits())
+        session.asked.len() >= limits::REQUESTS_IN_FLIGHT && session.asked.values().all(|m| m.edits())
     } else {
         // What is read of the list is read as the edits before it have left it.
-        method.reads_list() && session.asked.iter().any(|(_, m)| m.edits())
+        method.reads_list() && session.asked.values().any(|m| m.edits())
     }
 }
 

@@ -128,7 +128,7 @@ impl Asking<'_, '_> {
         if let Some(conn) = core.io.conns.get_mut(self.id) {
             conn.waiting += 1;
             if let Some(session) = conn.session() {
-                session.asked.push((tag.clone(), method));
+                session.asked.insert(tag.clone(), method);
             }
         }
         (handle_of(self.id), tag)

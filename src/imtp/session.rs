@@ -1,9 +1,10 @@
 //! What an IMTP or PITP connection remembers beside what every connection does: how far its stream has been
 //! read, which of the peer's commands wait for their answers, and how far the authentication has come.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use compact_str::CompactString;
+use foldhash::fast::RandomState;
 
 use super::Protocol;
 use super::framer::Framer;
@@ -40,8 +41,8 @@ pub(crate) struct Session {
     nops: (u16, Tick),
     /// The last id of a command that nobody waits for.
     notices: u32,
-    /// Commands of the peer's that wait for our answers.
-    pub asked: Vec<(CompactString, Method)>,
+    /// Commands of the peer's that wait for our answers: on a link there may be thousands.
+    pub asked: HashMap<CompactString, Method, RandomState>,
     /// Our commands that nobody waits for, oldest first.
     pub told: VecDeque<(u32, Method)>,
     /// Authentication under way.
@@ -80,7 +81,7 @@ impl Session {
             greeting: Greeting::default(),
             nops: (0, Tick::default()),
             notices: 0,
-            asked: Vec::new(),
+            asked: HashMap::default(),
             told: VecDeque::new(),
             exchange: None,
             user: None,
@@ -124,8 +125,7 @@ impl Session {
 
     /// A command of the peer's has its answer: which was it?
     pub fn answered(&mut self, id: &str) -> Option<Method> {
-        let at = self.asked.iter().position(|(asked, _)| asked == id)?;
-        Some(self.asked.swap_remove(at).1)
+        self.asked.remove(id)
     }
 
     /// Nothing was said for a while: what is not used is given back.
@@ -136,7 +136,7 @@ impl Session {
 
     /// Is a command of this id still waiting for its answer (COMMON-10-19)?
     pub fn is_waiting(&self, id: &str) -> bool {
-        self.asked.iter().any(|(asked, _)| asked == id)
+        self.asked.contains_key(id)
     }
 }
 
