@@ -60,8 +60,8 @@ def figure(value):
 
 
 def decades(values):
-    """The powers of ten around some values."""
-    low = math.floor(math.log10(min(values)))
+    """The powers of ten around some values, with room for the shortest bar to be seen."""
+    low = math.floor(math.log10(min(values) / 2))
     high = math.ceil(math.log10(max(values)))
     return low, max(high, low + 1)
 

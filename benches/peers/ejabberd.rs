@@ -57,6 +57,7 @@ impl Kind for Ejabberd {
             ("LISTEN", &listen),
             ("MODULES", &modules),
             ("ACCOUNTS", &accounts.join(", ")),
+            ("WATCHERS", &site.watchers.to_string()),
         ];
         for file in ["ejabberd.yml", "start.erl"] {
             fill_in(&format!("ejabberd/{file}"), &dir.join(file), &values)?;

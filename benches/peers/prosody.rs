@@ -15,8 +15,8 @@ const PROGRAM: &str = "/usr/bin/prosody";
 impl Kind for Prosody {
     const NAME: &'static str = "Prosody";
     const CONFIGURATION: &'static str = "generational collector, epoll; modules: saslauth, c2s, message, iq, for \
-        presence also roster and presence, between domains s2s and dialback; no blocklist (dearer even with a \
-        larger cache); all stores in memory; SCRAM-SHA-1, 10,000 iterations (its default); no TLS";
+        presence also roster and presence, between domains s2s and dialback; no blocklist; \
+        all stores in memory; SCRAM-SHA-1, 10,000 iterations (its default); no TLS";
 
     const DOMAINS: [(&'static str, [u8; 4]); 2] = [("a.test", [127, 0, 0, 2]), ("b.test", [127, 0, 0, 3])];
 
@@ -57,6 +57,7 @@ impl Kind for Prosody {
             ("MODULES", &modules),
             ("WITHOUT", &without.concat()),
             ("ACCOUNTS", &accounts),
+            ("WATCHERS", &site.watchers.to_string()),
             ("MORE", &more),
             ("DOMAIN", site.domain),
         ];

@@ -37,6 +37,8 @@ pub struct Site {
     pub accounts: Vec<(&'static str, usize)>,
     /// Is presence needed?
     pub presence: bool,
+    /// So many users watch `star0`: that stands in his roster and theirs.
+    pub watchers: usize,
     /// The other domain, where there is one. Servers come to this one's address at XMPP's own port.
     pub other: Option<Other>,
 }
@@ -141,6 +143,7 @@ impl<K: Kind> Xmpp<K> {
             clients: bench.address([127, 0, 0, 1])?,
             accounts,
             presence: false,
+            watchers: 0,
             other: None,
         })
     }
@@ -182,10 +185,9 @@ impl<K: Kind> Peer for Xmpp<K> {
 
     fn watchers(&self, bench: &Bench) -> Result<Option<Watchers>, Failure> {
         let mut site = self.site(bench, "watchers", vec![("star", 1), ("user", bench.watchers)])?;
-        site.presence = true;
+        (site.presence, site.watchers) = (true, bench.watchers);
         let running = Running::start::<K>(site)?;
-        let star = ("star0", "star0@one.test");
-        let crowd = xmpp::crowd(|user| running.login(user), star, bench.watchers, |i| format!("user{i}"))?;
+        let crowd = xmpp::crowd(|user| running.login(user), "star0", bench.watchers, |i| format!("user{i}"))?;
         Ok(Some(Watchers { server: running.server, crowd }))
     }
 

@@ -9,8 +9,8 @@ use super::house::{House, Service};
 use super::pairs::Door;
 use super::{Failure, simp, transfer};
 
-/// How long the crowd is waited for: subscriptions of a thousand take some servers long.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// How long the crowd is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the star and those who watch him say.
 pub trait Script {

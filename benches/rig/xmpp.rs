@@ -254,23 +254,14 @@ impl Presence {
 }
 
 impl crowd::Script for Presence {
-    fn take(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, u64) {
+    fn take(&self, input: &[u8], _: &mut Vec<u8>) -> (usize, u64) {
         let (mut used, mut notifications) = (0, 0);
         while let Some(at) = self.tag.find(&input[used..]) {
             let Some((tag, length)) = Presence::next(&input[used + at..]) else {
                 return (used + at, notifications);
             };
-            match attribute(tag, b" type='") {
-                // With a description in it: none of the watcher's own.
-                None => notifications += u64::from(!tag.ends_with(b"/")),
-                Some(b"subscribe") => {
-                    let from = attribute(tag, b" from='").unwrap_or_default();
-                    for part in [b"<presence type='subscribed' to='", from, b"'/>"] {
-                        out.extend_from_slice(part);
-                    }
-                }
-                Some(_) => {}
-            }
+            // With a description in it: none of the watcher's own.
+            notifications += u64::from(!tag.ends_with(b"/"));
             used += at + length;
         }
         // What the input ends with may be the start of a tag.
@@ -284,14 +275,14 @@ impl crowd::Script for Presence {
     }
 }
 
-/// The crowd of a server: `star`, watched by so many users, whose names `watcher` gives. Each asks to be allowed
-/// to watch, and is; so both rosters are as they would be.
+/// The crowd of a server: `star`, watched by so many users, whose names `watcher` gives, all according to the rosters
+/// that they have at the server.
 ///
 /// # Errors
-/// If a login or a subscription is refused.
+/// If a login is refused, or not everybody is told how the star is.
 pub fn crowd(
     log_in: impl Fn(&str) -> Result<Session, Failure>,
-    (star, address): (&str, &str),
+    star: &str,
     watchers: usize,
     watcher: impl Fn(usize) -> String,
 ) -> Result<crowd::Crowd, Failure> {
@@ -301,10 +292,10 @@ pub fn crowd(
     let mut crowd = crowd::Crowd::new(first.into_conn()?, Box::new(script))?;
     for index in 0..watchers {
         let mut conn = log_in(&watcher(index))?.into_conn()?;
-        conn.out = format!("<presence/><presence type='subscribe' to='{address}'/>").into_bytes();
+        conn.out = b"<presence/>".to_vec();
         crowd.add(conn)?;
     }
-    // Everybody is told how the star is as soon as he is allowed to know.
+    // Everybody is told how the star is.
     crowd.until(crowd.watchers(), b"", 0)?;
     Ok(crowd)
 }

@@ -28,5 +28,6 @@ s2s_direct_tls_ports = { }
 modules_enabled = { @MODULES@ "saslauth", "bench_accounts" }
 modules_disabled = { @WITHOUT@ "offline", "s2s_auth_certs" }
 bench_accounts = { @ACCOUNTS@ }
+bench_watchers = @WATCHERS@
 @MORE@
 VirtualHost "@DOMAIN@"
