@@ -51,6 +51,9 @@ pub const HELD_PER_USER: usize = 4 * 1024 * 1024;
 pub const HELD_PER_PEER: usize = 16 * 1024 * 1024;
 /// Octets of news told to watchers before what was written has gone out.
 pub const TOLD_AT_ONCE: usize = 8 * 1024 * 1024;
+/// Changes of one account's access list and profile that are being committed: each is kept several times over
+/// until it is.
+pub const SETTINGS_AT_ONCE: u8 = 16;
 /// Live endpoints of one account (TOC-34): a bit for each in a request's state.
 pub const ENDPOINTS: usize = 32;
 /// Of those, the ones that take everything (OC-47).

@@ -66,6 +66,18 @@ pub enum Attack {
     DnsLies,
 }
 
+/// Some of each kind.
+pub const SMOKE: [Attack; 8] = [
+    Attack::Slow,
+    Attack::Halves,
+    Attack::FloodMany,
+    Attack::Digest,
+    Attack::Headers,
+    Attack::DeafReader,
+    Attack::PeerWrong,
+    Attack::DnsLies,
+];
+
 impl Attack {
     /// In the table.
     pub fn title(self) -> &'static str {
@@ -141,6 +153,10 @@ impl Attack {
             Attack::Fill => 100.0,
             Attack::Plain => 60.0,
             Attack::InFlight => 200.0,
+            // 20,000 domains.
+            Attack::DnsSilent | Attack::DnsLies => 80.0,
+            // 16 changes of ten users, each several times over.
+            Attack::Lists => 80.0,
             Attack::DeafWatchers | Attack::Star | Attack::Storm => 80.0,
             _ => 40.0,
         }

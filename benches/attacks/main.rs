@@ -42,6 +42,9 @@ struct Arguments {
     /// Seconds before it, and after it.
     #[arg(long, default_value_t = 2.5)]
     quiet: f64,
+    /// Only a second of some of them, to see that they run and that nobody honest is lost.
+    #[arg(long)]
+    smoke: bool,
     /// How much the attackers yield to the honest users, with whom they share a core.
     #[arg(long, default_value_t = 5)]
     nice: u8,
@@ -129,6 +132,11 @@ fn milliseconds(seen: &mut Seen) -> String {
 }
 
 impl Outcome {
+    /// Honest messages that were refused, and connections of pairs that were lost.
+    fn lost(&self) -> u64 {
+        self.before.failed + self.meanwhile.failed + self.after.failed
+    }
+
     /// Which bounds it has not stayed in.
     fn missed(&mut self) -> Vec<String> {
         let mut missed = Vec::new();
@@ -141,7 +149,7 @@ impl Outcome {
         if most > LONGEST.max(most_before * 3) {
             missed.push("a message took over a second".to_owned());
         }
-        let lost = self.before.failed + self.meanwhile.failed + self.after.failed;
+        let lost = self.lost();
         if lost > 0 {
             missed.push(format!("{lost} honest messages or connections lost"));
         }
@@ -196,7 +204,11 @@ fn run() -> Result<bool, Failure> {
     if strike::asked_for()? {
         return Ok(true);
     }
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if arguments.smoke {
+        (arguments.seconds, arguments.quiet) = (1.0, 0.3);
+        arguments.attacks = attack::SMOKE.to_vec();
+    }
     if !proc::can_pin() {
         proc::note("one core, or no taskset: server, honest users and attackers disturb each other");
     }
@@ -208,6 +220,7 @@ fn run() -> Result<bool, Failure> {
     for which in attacks {
         match attack(*which, &arguments, dir.path()) {
             Ok(mut outcome) => {
+                complete &= !arguments.smoke || outcome.lost() == 0;
                 let row = outcome.row();
                 proc::note(&row);
                 rows.push(row);

@@ -73,6 +73,8 @@ pub(super) struct Account {
     pub dirty: bool,
     /// Writes about him that are not committed yet.
     pub unsettled: u32,
+    /// Of those, changes of his access list and profile.
+    pub settings: u8,
     /// A divert is under way: he counts as online until then.
     pub held_until: Option<Tick>,
     /// A timer stands for the next lease to end or notification to repeat.
@@ -119,6 +121,7 @@ impl Account {
             more: false,
             dirty: false,
             unsettled: 0,
+            settings: 0,
             held_until: None,
             timer: None,
             idle: false,

@@ -561,14 +561,14 @@ impl Hub {
                 self.edited(now, key, outcome, out);
             }
             Then::ProfileSet { key, origin, profile, contacts } => {
-                self.unsettle(key);
+                self.settled(key);
                 self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
                 if outcome == Some(Outcome::Done) {
                     self.profile_set(now, key, profile, contacts, out);
                 }
             }
             Then::AclSet { key, origin, acl } => {
-                self.unsettle(key);
+                self.settled(key);
                 self.own_reply(now, key, origin, Kind::Own, None, outcome, out);
                 if outcome == Some(Outcome::Done) {
                     self.acl_set(now, key, acl, out);

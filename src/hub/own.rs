@@ -10,6 +10,7 @@ use super::op::{Answer, Origin, Refusal};
 use super::transaction::Kind;
 use super::{Hub, Name, Outlet, Then};
 use crate::clock::Now;
+use crate::limits;
 use crate::node::io::ControlId;
 use crate::store::record::{Change, Entries, Outcome, Write};
 
@@ -26,14 +27,38 @@ impl Hub {
 
     /// Replaces the profile (SIMP-8.2-1, OC-51). The adapter has checked its size and keys.
     /// `contacts` are those on its contact list.
-    pub fn set_profile(&mut self, origin: Origin, key: AccountKey, profile: Entries, contacts: Vec<Address>) {
+    pub fn set_profile(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        key: AccountKey,
+        (profile, contacts): (Entries, Vec<Address>),
+        out: &mut impl Outlet,
+    ) {
+        if self.has_too_many_settings(key) {
+            return self.own_reply(now, key, origin, Kind::Own, None, Some(Outcome::Full), out);
+        }
         if self.accounts.get(key).is_some_and(|account| !account.says_the_same(&profile)) {
             self.about_to_change(key);
         }
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.unsettled += 1;
+        account.settings += 1;
         let write = Write::SetProfile { account: account.id, profile: profile.clone() };
         self.write(write, Then::ProfileSet { key, origin, profile, contacts });
+    }
+
+    /// Are so many changes of his being committed that another has to be refused?
+    fn has_too_many_settings(&self, key: AccountKey) -> bool {
+        self.accounts.get(key).is_some_and(|account| account.settings >= limits::SETTINGS_AT_ONCE)
+    }
+
+    /// One of them is committed, or could not be.
+    pub(super) fn settled(&mut self, key: AccountKey) {
+        if let Some(account) = self.accounts.get_mut(key) {
+            account.settings = account.settings.saturating_sub(1);
+        }
+        self.unsettle(key);
     }
 
     /// The profile is kept.
@@ -64,11 +89,15 @@ impl Hub {
         acl: Entries,
         out: &mut impl Outlet,
     ) {
+        if self.has_too_many_settings(key) {
+            return self.own_reply(now, key, origin, Kind::Own, None, Some(Outcome::Full), out);
+        }
         let Some(account) = self.accounts.get_mut(key) else { return };
         let owner = account.address.clone();
         match AccessList::parse(&acl, &self.domains) {
             Ok(list) => {
                 account.unsettled += 1;
+                account.settings += 1;
                 let write = Write::SetAcl { account: account.id, acl: acl.clone() };
                 self.write(write, Then::AclSet { key, origin, acl: Box::new((acl, list)) });
             }

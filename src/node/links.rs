@@ -245,6 +245,14 @@ impl Peer {
             && self.tests.is_empty()
     }
 
+    /// Has it nothing but a pause until it is tried again, or not even that?
+    fn is_out_of_reach(&self) -> bool {
+        self.links.iter().all(|link| matches!(link.state, State::Down))
+            && self.lanes.iter().all(|lane| matches!(lane.way, Way::Idle | Way::Waiting { .. }))
+            && self.lanes.iter().all(|lane| lane.queue.is_empty())
+            && self.tests.is_empty()
+    }
+
     /// When something has to be looked at.
     fn next(&self) -> Option<Tick> {
         if self.is_quiet() {
@@ -324,7 +332,11 @@ impl Links {
     fn get(&mut self, now: Now, domain: &str) -> Option<(Arc<str>, &mut Peer)> {
         if !self.peers.contains_key(domain) {
             if self.peers.len() >= DOMAINS {
-                return None;
+                // Whoever names ever new domains must not keep others from those that are there.
+                self.peers.retain(|_, peer| !peer.is_out_of_reach());
+                if self.peers.len() >= DOMAINS {
+                    return None;
+                }
             }
             self.peers.insert(domain.into(), Peer::default());
         }

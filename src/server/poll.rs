@@ -42,11 +42,11 @@ const SLICE: usize = 16 * 1024;
 const MUCH: usize = 4 * 1024;
 /// What strangers and those who have much to say may cost in one tick, in octets: while a user waits beside them,
 /// and while nobody does.
-const BESIDE: usize = 64 * 1024;
-const ALONE: usize = 256 * 1024;
+const BESIDE: usize = 32 * 1024;
+const ALONE: usize = 128 * 1024;
 /// The least that one read of theirs counts for, and a step of a TLS handshake, which costs up to a millisecond.
-const STEP: usize = 2 * 1024;
-const HANDSHAKE: usize = 16 * 1024;
+const STEP: usize = 1024;
+const HANDSHAKE: usize = 8 * 1024;
 /// Rounds of input and output in one tick before the sockets are looked at again.
 const ROUNDS: usize = 8;
 /// From `Close` to the end, if the peer does not end it.

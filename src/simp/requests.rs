@@ -216,7 +216,7 @@ fn on_own(core: &mut Core, now: Now, id: ConnId, key: AccountKey, name: &str, re
             match adapter::buddies(&profile, core.hub.domains(), &mut scratch) {
                 Ok(contacts) => {
                     waits(core, id);
-                    core.hub.set_profile(origin, key, profile, contacts);
+                    core.hub.set_profile(now, origin, key, (profile, contacts), &mut core.io);
                 }
                 Err(adapter::BadBuddies) => error(core, id, name, MALFORMED),
             }

@@ -534,3 +534,22 @@ fn what_strangers_leave_unfinished_is_bounded_all_together() {
     assert!(!world.peek(alice).closed, "who holds little stays");
     still_serves(&mut world, home);
 }
+
+// OC-30
+#[test]
+fn changes_of_lists_that_wait_for_the_disk_are_bounded() {
+    let (mut world, home) = house(11);
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    let count = 40;
+    for _ in 0..count {
+        world.request(alice, &[("action", "set acl"), ("bob@a.test", "send")]);
+    }
+    world.run_for(Duration::from_secs(5));
+    let has = |action: &str| world.peek(alice).inbox.iter().filter(|(_, o)| o.action() == action).count();
+    assert_eq!(has("okay") + has("error"), count);
+    assert!(has("okay") >= usize::from(limits::SETTINGS_AT_ONCE), "{}", has("okay"));
+    assert!(has("error") > 0);
+    // And when they are done with, the next is taken.
+    let id = world.request(alice, &[("action", "set acl"), ("bob@a.test", "send")]);
+    assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+}

@@ -416,3 +416,21 @@ fn while_the_rules_cannot_be_read_nobody_is_talked_to() {
     let links = &rig.node.core.io.links;
     assert!(!links.admits("c.test", &rig.node.core.io.config.federation));
 }
+
+#[test]
+fn domains_that_are_out_of_reach_make_room_for_others() {
+    // design 7: a peer that is dead costs the others nothing.
+    let mut rig = Rig::new(&[place(Protocol::Simp, 1)], &[Family::Simp]);
+    let address = |text: &str| Address::parse(text, &Domains::default()).unwrap();
+    rig.message();
+    rig.connect(place(Protocol::Simp, 1));
+    let now = rig.now;
+    for n in 1..DOMAINS {
+        rig.io().links.get(now, &format!("d{n}.test")).unwrap();
+    }
+    let domain: Arc<str> = Arc::from("one-more.test");
+    let request = Request::Message(text(b"hello"));
+    let envelope = Envelope::ours(address("alice@a.test"), address("bob@one-more.test"), request);
+    assert_eq!(rig.io().forward_to(&domain, TxId(9), &envelope), Ok(()));
+    assert_eq!(rig.io().links.peers.len(), 2, "the one that is linked, and the new one");
+}
