@@ -89,8 +89,9 @@ const EXPIRED: u32 = 1000;
 const RETURN_AT_ONCE: usize = 500;
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// How often leases and old items are swept from the store.
-const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
+/// How often leases that are over and old items are swept from the store: short ones may be asked for as fast as
+/// the store takes them.
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// The proof of an endpoint that came in by a device key.
 pub fn key_proof(label: &str) -> CompactString {

@@ -151,10 +151,18 @@ impl Leases {
             return wrong(format!("subscriptions that nobody asked for: {others:?}"));
         }
         for token in others {
-            let address = self.owners[owner].address();
-            self.watcher.get()?.unsubscribe(&address, &token)?;
+            self.end(owner, &token)?;
         }
         Ok(())
+    }
+
+    /// Ends one that may be over already.
+    fn end(&mut self, owner: usize, token: &str) -> Result<(), Trouble> {
+        let address = self.owners[owner].address();
+        match self.watcher.get()?.unsubscribe(&address, token) {
+            Ok(_) | Err(Error::Refused(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Each that is there can be ended; each that was ended can't be ended again.
@@ -162,11 +170,7 @@ impl Leases {
         if let Doubt::End(token) = std::mem::replace(&mut self.doubt, Doubt::None)
             && let Some(lease) = self.live.remove(&token)
         {
-            let address = self.owners[lease.owner].address();
-            match self.watcher.get()?.unsubscribe(&address, &token) {
-                Ok(_) | Err(Error::Refused(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.end(lease.owner, &token)?;
         }
         for (token, owner) in std::mem::take(&mut self.ended) {
             let address = self.owners[owner].address();

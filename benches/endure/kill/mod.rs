@@ -48,13 +48,13 @@ const ACROSS: u64 = 4;
 pub struct Options {
     /// How often a server is killed.
     #[arg(long, default_value_t = 100)]
-    times: u64,
+    pub times: u64,
     /// Of what is done and when it ends; how the threads meet is the system's affair.
     #[arg(long)]
-    seed: Option<u64>,
+    pub seed: Option<u64>,
     /// Tell how each round went.
     #[arg(long)]
-    verbose: bool,
+    pub verbose: bool,
 }
 
 /// The two homes, and what was seen so far.
