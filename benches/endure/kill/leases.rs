@@ -16,6 +16,8 @@ use crate::line::{self, Anew};
 
 /// Subscriptions that are held at a time: the two owners grant eight each.
 const HELD: usize = 7;
+/// Until it is seen again whether there is room.
+const FULL: Duration = Duration::from_millis(20);
 /// A lease that is over so soon may be over already.
 const SOON: i64 = 3500;
 /// The server's idea of now is that of the moment when it was woken.
@@ -50,8 +52,10 @@ pub struct Leases {
     count: u64,
     live: BTreeMap<String, Lease>,
     ended: BTreeMap<String, usize>,
-    /// Over, and perhaps not yet forgotten.
+    /// Over, or about to be, and perhaps not yet forgotten.
     lapsed: BTreeSet<String>,
+    /// Those of them that may still count: whose, and until when.
+    lapsing: Vec<(usize, i64)>,
     doubt: Doubt,
 }
 
@@ -69,6 +73,7 @@ impl Leases {
             live: BTreeMap::new(),
             ended: BTreeMap::new(),
             lapsed: BTreeSet::new(),
+            lapsing: Vec::new(),
             doubt: Doubt::None,
         }
     }
@@ -79,8 +84,17 @@ impl Leases {
 
     /// What is over, or is about to be, is not looked at any more.
     fn lapse(&mut self, now: i64) {
-        let over = self.live.extract_if(.., |_, lease| lease.from <= now + SOON);
-        self.lapsed.extend(over.map(|(token, _)| token));
+        self.lapsing.retain(|(_, to)| *to + SLACK > now);
+        for (token, lease) in self.live.extract_if(.., |_, lease| lease.from <= now + SOON) {
+            self.lapsing.push((lease.owner, lease.to));
+            self.lapsed.insert(token);
+        }
+    }
+
+    /// How many subscriptions to an owner may count.
+    fn held(&self, owner: usize) -> usize {
+        let live = self.live.values().filter(|lease| lease.owner == owner).count();
+        live + self.lapsing.iter().filter(|(whose, _)| *whose == owner).count()
     }
 
     fn subscribe(&mut self, owner: usize) -> Result<(), Trouble> {
@@ -156,8 +170,9 @@ impl Leases {
         Ok(())
     }
 
-    /// Ends one that may be over already.
+    /// Ends one that may be over already, and may stay in the database for a while then.
     fn end(&mut self, owner: usize, token: &str) -> Result<(), Trouble> {
+        self.lapsed.insert(token.to_owned());
         let address = self.owners[owner].address();
         match self.watcher.get()?.unsubscribe(&address, token) {
             Ok(_) | Err(Error::Refused(_)) => Ok(()),
@@ -233,8 +248,11 @@ impl Worker for Leases {
             self.live.remove(&token);
             self.ended.insert(token, lease.owner);
         } else {
-            let held = |owner: usize| self.live.values().filter(|lease| lease.owner == owner).count();
-            let owner = usize::from(held(0) > held(1));
+            let owner = usize::from(self.held(0) > self.held(1));
+            if self.held(owner) >= HELD {
+                tally.wait(FULL);
+                return Ok(());
+            }
             self.doubt = Doubt::Grant(owner);
             self.subscribe(owner)?;
         }
