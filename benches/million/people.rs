@@ -375,7 +375,7 @@ impl People {
             feed.heard = heard;
             if done == senders.len() as u64 {
                 // As long as so many take: what follows a moment later does not come to all at once.
-                feed.pass(std::time::Duration::from_millis((done / 200).max(1)));
+                feed.pass(std::time::Duration::from_millis(done / 200));
                 return Ok(());
             }
         }
