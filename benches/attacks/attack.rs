@@ -154,7 +154,7 @@ impl Attack {
             Attack::Plain => 60.0,
             Attack::InFlight => 200.0,
             // 20,000 domains.
-            Attack::DnsSilent | Attack::DnsLies => 80.0,
+            Attack::DnsSilent | Attack::DnsLies => 100.0,
             // 16 changes of ten users, each several times over.
             Attack::Lists => 80.0,
             Attack::DeafWatchers | Attack::Star | Attack::Storm => 80.0,

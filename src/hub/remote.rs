@@ -44,6 +44,10 @@ impl Hub {
         traffic: Traffic,
         out: &mut impl Outlet,
     ) {
+        // A timer may be left from before all had failed.
+        if !self.remotes.get(domain).is_some_and(|remote| remote.lane(traffic).is_due(now.tick)) {
+            return;
+        }
         while let Some(remote) = self.remotes.get_mut(domain) {
             let queue = remote.lane_mut(traffic);
             let Some(tx) = queue.overdue(now.tick) else {
@@ -72,6 +76,10 @@ impl Hub {
         let Some(remote) = self.remotes.get_mut(domain) else { return };
         for tx in remote.lane_mut(traffic).drain() {
             self.leg_done(now, None, tx, Reply::ours(Answer::refused(refusal)), out);
+        }
+        // Of ever new domains that can't be reached nothing is left.
+        if self.remotes.get(domain).is_some_and(Remote::is_empty) {
+            self.remotes.remove(domain);
         }
     }
 

@@ -53,6 +53,8 @@ pub const PAUSE_MOST: Duration = Duration::from_secs(8);
 const RULES_AGAIN: Duration = Duration::from_secs(1);
 /// Peer domains remembered; one more than that has to wait until one is forgotten.
 const DOMAINS: usize = 20_000;
+/// So often at most those of them are forgotten that could not be reached, where there are too many.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a link is doing.
 #[derive(Debug, Default)]
@@ -285,6 +287,7 @@ pub(crate) struct Links {
     peers: HashMap<Arc<str>, Peer>,
     dials: HashMap<DialId, (Arc<str>, Protocol)>,
     next_dial: u64,
+    swept: Tick,
     dead: Dead,
     /// The operator's rules.
     pub rules: HashMap<Domain, PeerRule>,
@@ -331,12 +334,13 @@ impl Links {
 
     fn get(&mut self, now: Now, domain: &str) -> Option<(Arc<str>, &mut Peer)> {
         if !self.peers.contains_key(domain) {
-            if self.peers.len() >= DOMAINS {
+            if self.peers.len() >= DOMAINS && now.tick.since(self.swept) >= SWEEP {
+                self.swept = now.tick;
                 // Whoever names ever new domains must not keep others from those that are there.
                 self.peers.retain(|_, peer| !peer.is_out_of_reach());
-                if self.peers.len() >= DOMAINS {
-                    return None;
-                }
+            }
+            if self.peers.len() >= DOMAINS {
+                return None;
             }
             self.peers.insert(domain.into(), Peer::default());
         }

@@ -424,6 +424,7 @@ fn domains_that_are_out_of_reach_make_room_for_others() {
     let address = |text: &str| Address::parse(text, &Domains::default()).unwrap();
     rig.message();
     rig.connect(place(Protocol::Simp, 1));
+    rig.now.tick = rig.now.tick + SWEEP;
     let now = rig.now;
     for n in 1..DOMAINS {
         rig.io().links.get(now, &format!("d{n}.test")).unwrap();
