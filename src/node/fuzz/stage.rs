@@ -290,7 +290,7 @@ impl Stage {
             }
         }
         self.spent += said.len();
-        for piece in said.chunks(size.min(said.len())) {
+        for piece in said.chunks(size.min(said.len()).max(1)) {
             self.peer(|peer| peer.inbox.extend_from_slice(piece));
             self.pump();
         }
@@ -642,5 +642,37 @@ fn dns(which: u8) -> Result<Published, DnsError> {
         5 => Ok(published(&[Service::ImServersTls, Service::PresenceServersTls, Service::Simps], Vec::new())),
         6 => Ok(Published { declined: Service::PEERS.to_vec(), ..published(&[], vec![address]) }),
         _ => Ok(published(&Service::PEERS, vec![address])),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_it_must_be_is_found() {
+        let spoil: [fn(&mut Stage); 5] = [
+            |stage| drop(stage.peers.pop()),
+            |stage| {
+                stage.jobs.push((JobId(99), Job::Resolve(crate::hub::address::Domain::parse("x").unwrap())))
+            },
+            |stage| stage.replied += 1,
+            |stage| {
+                let id = stage.peers[0].id;
+                stage.node.core.io.conns.get_mut(id).unwrap().hold(b"unseen by the guard");
+            },
+            |stage| {
+                let id = stage.peers[0].id;
+                stage.node.core.io.conns.get_mut(id).unwrap().closing = true;
+            },
+        ];
+        for spoil in spoil {
+            let mut stage = Stage::new().unwrap();
+            stage.step(b'o', &[0]);
+            stage.check();
+            spoil(&mut stage);
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage.check())).is_err());
+        }
     }
 }
