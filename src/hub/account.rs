@@ -11,6 +11,7 @@ use compact_str::CompactString;
 
 use super::acl::{self, AccessList, Operation};
 use super::address::{Address, Domains};
+use super::lists::{Watched, Watchers};
 use super::mappings::{List, Seen, View};
 use super::op::{EndpointId, Handle, Presence, Seat};
 use super::pattern::Filter;
@@ -54,13 +55,13 @@ pub(super) struct Account {
     /// The store knows that watchers have yet to be told something.
     pub untold: bool,
     /// Who watches him.
-    pub watches: slab::Slab<Watch>,
+    pub watches: Watchers,
     /// Of these, the one that was last found to be behind.
     behind: usize,
     /// Of the last of these.
     pub serial: u32,
     /// Whom he watches.
-    pub watching: Vec<Watching>,
+    pub watching: Watched,
     /// Reports and kept messages that wait in the store.
     pub waiting: u32,
     /// Of those, the ones on their way to an endpoint now.
@@ -111,7 +112,7 @@ impl Account {
             shown: 0,
             told_online: record.told_online,
             untold: record.untold,
-            watches: slab::Slab::new(),
+            watches: Watchers::default(),
             behind: 0,
             serial: 0,
             watching: record.watching.into_iter().map(Watching::kept).collect(),
@@ -267,7 +268,7 @@ impl Account {
             let watch = self.watches.get(*at);
             watch.is_some_and(|watch| watch.told != self.shown_in(watch) && watch.is_durable())
         };
-        let found = (self.behind..self.watches.capacity()).chain(0..self.behind).find(is_behind);
+        let found = (self.behind..self.watches.places()).chain(0..self.behind).find(is_behind);
         self.behind = found.unwrap_or(0);
         found.is_some()
     }
@@ -284,9 +285,7 @@ impl Account {
             Some(acl) => acl.1.permits(from, operation),
             None => {
                 acl::default_permits(&self.address, self.policy, from, operation)
-                    || (self.policy == WatcherPolicy::Ask
-                        && watches
-                        && self.watching.iter().any(|w| w.presentity == *from))
+                    || (self.policy == WatcherPolicy::Ask && watches && !self.watching.of(from).is_empty())
             }
         }
     }

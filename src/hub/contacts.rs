@@ -1,6 +1,8 @@
 //! Contact lists: the contact place watches, for its user and while he is online, whom he has on his
 //! list (SIMP-15-1, OC-48).
 
+use std::collections::BTreeSet;
+
 use super::account::AccountKey;
 use super::acl::Operation;
 use super::address::Address;
@@ -17,23 +19,22 @@ impl Hub {
     pub fn set_contacts(&mut self, now: Now, key: AccountKey, list: Vec<Address>, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let listed = |w: &&Watching| w.holder == Holder::List;
+        let stays: BTreeSet<&Address> = list.iter().collect();
         let gone: Vec<_> = account
             .watching
             .iter()
             .filter(listed)
-            .filter(|w| !list.contains(&w.presentity))
+            .filter(|w| !stays.contains(&w.presentity))
             .map(|w| w.presentity.clone())
             .collect();
-        let new: Vec<_> = list
-            .into_iter()
-            .filter(|a| !account.watching.iter().filter(listed).any(|w| w.presentity == *a))
-            .collect();
+        let new: Vec<_> =
+            list.into_iter().filter(|a| !account.watching.of(a).iter().any(|w| listed(&w))).collect();
         for presentity in gone {
             self.give_up(now, key, Holder::List, &presentity, out);
         }
         for presentity in new {
             let Some(account) = self.accounts.get_mut(key) else { return };
-            account.watching.push(Watching::asking(presentity.clone(), Holder::List, String::new()));
+            account.watching.insert(Watching::asking(presentity.clone(), Holder::List, String::new()));
             self.ask(now, key, Holder::List, presentity, 0, out);
         }
     }

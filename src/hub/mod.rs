@@ -27,6 +27,7 @@ mod granting;
 mod holding;
 mod items;
 mod later;
+mod lists;
 mod mappings;
 pub mod op;
 mod own;

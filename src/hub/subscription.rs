@@ -166,6 +166,17 @@ impl Watching {
         self.holder == Holder::Client
     }
 
+    /// When there is something to do about it.
+    pub fn next_due(&self, now: Now) -> Option<Tick> {
+        let due = match self.state {
+            WatchingState::Live { renew } => renew,
+            WatchingState::Again { at, .. } => Some(at),
+            WatchingState::Asking { .. } | WatchingState::Refused => None,
+        };
+        let end = self.expires.filter(|_| self.unleased).map(|end| now.tick + end.since(now.date));
+        due.into_iter().chain(end).min()
+    }
+
     /// Is his lease not over yet?
     pub fn lasts(&self, now: Date) -> bool {
         self.expires.is_none_or(|end| end > now)
@@ -197,13 +208,12 @@ impl Account {
 
     /// The watch that all unnamed leases of a watcher share.
     fn shared_watch(&self, watcher: &Address) -> Option<usize> {
-        self.watches.iter().find(|(_, w)| !w.named && w.watcher == *watcher).map(|(at, _)| at)
+        self.watches.of(watcher).find(|(_, watch)| !watch.named).map(|(at, _)| at)
     }
 
     /// The watch that the watcher's server has named so.
     fn named_watch(&self, watcher: &Address, name: &str) -> Option<usize> {
-        let is_it = |w: &Watch| w.name() == Some(name) && w.watcher == *watcher;
-        self.watches.iter().find(|(_, w)| is_it(w)).map(|(at, _)| at)
+        self.watches.of(watcher).find(|(_, watch)| watch.name() == Some(name)).map(|(at, _)| at)
     }
 
     /// Is there a subscription of this name, and is it to stay?
@@ -214,8 +224,8 @@ impl Account {
 
     /// The watch that has this lease.
     fn watch_with(&self, watcher: &Address, token: &str) -> Option<usize> {
-        let has = |w: &Watch| w.watcher == *watcher && w.leases.iter().any(|lease| lease.token == token);
-        self.watches.iter().find(|(_, w)| has(w)).map(|(at, _)| at)
+        let has = |watch: &Watch| watch.leases.iter().any(|lease| lease.token == token);
+        self.watches.of(watcher).find(|(_, watch)| has(watch)).map(|(at, _)| at)
     }
 
     /// Does somebody watch who has to hear of every change, also after a restart?
@@ -224,7 +234,7 @@ impl Account {
     }
 
     fn is_watched_by(&self, watcher: &Address) -> bool {
-        self.watches.iter().any(|(_, watch)| watch.watcher == *watcher)
+        self.watches.of(watcher).next().is_some()
     }
 
     /// Adds a lease; the watcher counts as told `told`. True if he watches for the first time. One who
@@ -273,7 +283,7 @@ impl Account {
 
     /// Forgets the leases that have ended while he was offline: nobody is told of those.
     pub fn forget_ended_leases(&mut self, now: Date) {
-        self.watches.retain(|_, watch| {
+        self.watches.retain(|watch| {
             watch.leases.retain(|lease| lease.lasts(now) || lease.ending);
             !watch.leases.is_empty()
         });
@@ -292,14 +302,8 @@ impl Account {
             Telling::Again { at, .. } => Some(at),
             Telling::Quiet | Telling::Asked { .. } => None,
         });
-        let watching = self.watching.iter().filter_map(|watching| match watching.state {
-            WatchingState::Live { renew } => renew,
-            WatchingState::Again { at, .. } => Some(at),
-            WatchingState::Asking { .. } | WatchingState::Refused => None,
-        });
-        let unleased = self.watching.iter().filter(|watching| watching.unleased);
-        let ends = unleased.filter_map(|watching| watching.expires.map(on_tick));
-        leases.chain(again).chain(watching).chain(ends).chain(self.held_until).min()
+        let watching = self.watching.iter().filter_map(|watching| watching.next_due(now));
+        leases.chain(again).chain(watching).chain(self.held_until).min()
     }
 
     /// May one more subscription of this watcher be taken? `granting`: those that are being written down. Those
@@ -311,13 +315,10 @@ impl Account {
         named: bool,
         granting: impl Iterator<Item = (&'g Address, bool)>,
     ) -> bool {
-        let (mut all, mut shares, mut his) = (0, false, 0);
-        for (_, watch) in &self.watches {
-            all += usize::from(watch.leases.iter().any(|lease| !lease.ending));
-            if watch.named == named && watch.watcher == *watcher {
-                shares |= !named;
-                his += watch.leases.iter().filter(|lease| lease.lasts(now) && !lease.ending).count();
-            }
+        let (mut all, mut shares, mut his) = (self.watches.len(), false, 0);
+        for (_, watch) in self.watches.of(watcher).filter(|(_, watch)| watch.named == named) {
+            shares |= !named;
+            his += watch.leases.iter().filter(|lease| lease.lasts(now) && !lease.ending).count();
         }
         for (whose, is_named) in granting {
             all += 1;
@@ -325,6 +326,10 @@ impl Account {
                 shares |= !named;
                 his += 1;
             }
+        }
+        if all >= limits::SUBSCRIPTIONS_PER_ACCOUNT {
+            let over = |watch: &Watch| watch.leases.iter().all(|lease| lease.ending);
+            all -= self.watches.iter().filter(|(_, watch)| over(watch)).count();
         }
         let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
         his < most && (shares || all < limits::SUBSCRIPTIONS_PER_ACCOUNT)
@@ -404,6 +409,7 @@ impl Hub {
             return super::orphaned(origin, Kind::Subscribe, out);
         };
         let (watcher, token) = (inbound.watcher.clone(), inbound.token.clone());
+        let end = inbound.expires.filter(|_| account.is_online());
         let presentity = account.address.clone();
         let presence = account.presence_for(&watcher);
         let Some(presence) = presence.filter(|_| account.permits(&watcher, super::acl::Operation::Subscribe))
@@ -431,7 +437,9 @@ impl Hub {
         if !known {
             self.tell(key, News::Subscribed(&watcher, &token), out);
         }
-        self.schedule(now, key);
+        if let Some(end) = end {
+            self.schedule_at(now, key, now.tick + end.since(now.date));
+        }
         self.note_told(key);
     }
 
@@ -530,8 +538,9 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let owner = account.address.clone();
-        let his = account.watches.iter().filter(|(_, watch)| watch.watcher == *watcher);
-        let leases: Vec<_> = his
+        let leases: Vec<_> = account
+            .watches
+            .of(watcher)
             .flat_map(|(_, watch)| &watch.leases)
             .filter(|lease| token.is_none_or(|token| lease.token == token))
             .map(|lease| (watcher.clone(), lease.token.clone()))
@@ -682,8 +691,15 @@ impl Hub {
 
     /// Arms the account's timer for whatever is due first.
     pub(super) fn schedule(&mut self, now: Now, key: AccountKey) {
+        let due = self.accounts.get(key).and_then(|account| account.next_due(now));
+        if let Some(due) = due {
+            self.schedule_at(now, key, due);
+        }
+    }
+
+    /// Arms it for something that is due then, and was not before.
+    pub(super) fn schedule_at(&mut self, now: Now, key: AccountKey, due: Tick) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let Some(due) = account.next_due(now) else { return };
         // A lease whose end the wall clock has not reached yet is looked at again a moment later.
         let due = due.max(now.tick + std::time::Duration::from_millis(1));
         if account.timer.is_none_or(|armed| due < armed) {

@@ -147,8 +147,9 @@ impl Hub {
         }
         match pause(tries, named).filter(|_| passing) {
             Some(pause) => {
-                watch.telling = Telling::Again { at: now.tick + pause, tries: tries + 1 };
-                self.schedule(now, key);
+                let at = now.tick + pause;
+                watch.telling = Telling::Again { at, tries: tries + 1 };
+                self.schedule_at(now, key, at);
             }
             None => self.forget_watch(key, at as usize, out),
         }
@@ -166,8 +167,8 @@ impl Hub {
             .collect();
         for presentity in presentities {
             let Some(account) = self.accounts.get_mut(presentity) else { continue };
-            let owed = account.watches.iter_mut().find(|(_, w)| w.owed && w.watcher == watcher);
-            if let Some((_, watch)) = owed {
+            let owed = account.watches.of(&watcher).find(|(_, watch)| watch.owed).map(|(at, _)| at);
+            if let Some(watch) = owed.and_then(|at| account.watches.get_mut(at)) {
                 watch.owed = false;
                 self.mark_dirty(presentity);
             }

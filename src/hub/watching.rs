@@ -85,7 +85,7 @@ impl Hub {
             None if room => {
                 let mut watching = Watching::asking(presentity.clone(), holder, token);
                 watching.waiting.push(waiter);
-                account.watching.push(watching);
+                account.watching.insert(watching);
             }
             None => return refuse(&waiter, &presentity, Refusal::QuotaExceeded, out),
         }
@@ -261,7 +261,11 @@ impl Hub {
         for (handle, tag) in waiting {
             out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
         }
-        self.schedule(now, key);
+        let account = self.accounts.get(key);
+        let due = account.and_then(|account| account.watching(holder, presentity)?.next_due(now));
+        if let Some(due) = due {
+            self.schedule_at(now, key, due);
+        }
     }
 
     /// An endpoint hears that what it watches has come to an end without its doing.
@@ -316,10 +320,8 @@ impl Hub {
     fn end_unleased(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let from = account.address.clone();
-        let over = account.watching.extract_if(.., |w| w.unleased && !w.lasts(now.date));
-        let over: Vec<_> = over.map(|w| (w.presentity, w.token)).collect();
-        for (presentity, token) in over {
-            self.end_foreign(now, from.clone(), presentity, token, out);
+        for over in account.watching.extract(|w| w.unleased && !w.lasts(now.date)) {
+            self.end_foreign(now, from.clone(), over.presentity, over.token, out);
         }
     }
 
@@ -359,11 +361,15 @@ impl Hub {
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
         account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
         // News is let in from now on: the other side does not wait for our disk.
-        account.watching.push(Watching { unleased, ..Watching::kept(outbound.clone()) });
+        let watching = Watching { unleased, ..Watching::kept(outbound.clone()) };
+        let due = watching.next_due(now);
+        account.watching.insert(watching);
         account.unsettled += 1;
         let write = Write::PutOutbound { account: account.id, outbound: outbound.clone() };
         self.write(write, Then::Remembered { key, origin, outbound, reply: Box::new(reply) });
-        self.schedule(now, key);
+        if let Some(due) = due {
+            self.schedule_at(now, key, due);
+        }
     }
 
     /// It could not be written down: it is not kept here, and ended there.
@@ -375,7 +381,7 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        account.watching.retain(|w| w.token != outbound.token || w.presentity != outbound.presentity);
+        account.watching.retain_of(&outbound.presentity, |w| w.token != outbound.token);
         let watcher = account.address.clone();
         self.end_foreign(now, watcher, outbound.presentity, outbound.token, out);
     }
@@ -384,10 +390,8 @@ impl Hub {
     pub(super) fn forget_outbound(&mut self, key: AccountKey, presentity: &Address, token: Option<&str>) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let before = account.watching.len();
-        account.watching.retain(|w| {
-            w.holder != Holder::Client
-                || w.presentity != *presentity
-                || token.is_some_and(|token| token != w.token)
+        account.watching.retain_of(presentity, |w| {
+            w.holder != Holder::Client || token.is_some_and(|token| token != w.token)
         });
         if account.watching.len() != before {
             let write = Write::RemoveOutbound {
@@ -409,15 +413,17 @@ impl Hub {
         which: Which<'_>,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let is_it = |w: &Watching| w.presentity == *presentity && which.is(w);
+        let is_it = |w: &Watching| which.is(w);
         // Where somebody waits to hear whether it was granted anew, that answer is still to come.
         let over = |w: &Watching| is_it(w) && matches!(w.holder, Holder::Endpoint(_)) && w.waiting.is_empty();
-        account.watching.retain(|w| !over(w));
-        account.watching.iter_mut().filter(|w| is_it(w)).for_each(|w| w.granted = false);
-        if let Some(watching) = account.watching.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
+        account.watching.retain_of(presentity, |w| !over(w));
+        let left = account.watching.of_mut(presentity);
+        left.iter_mut().filter(|w| is_it(w)).for_each(|w| w.granted = false);
+        if let Some(watching) = left.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
+            let at = now.tick + RETRY;
             watching.token.clear();
-            watching.state = WatchingState::Again { at: now.tick + RETRY, tries: 1 };
-            self.schedule(now, key);
+            watching.state = WatchingState::Again { at, tries: 1 };
+            self.schedule_at(now, key, at);
         }
     }
 }
@@ -442,38 +448,36 @@ fn refuse((handle, tag): &Waiter, presentity: &Address, refusal: Refusal, out: &
 
 impl Account {
     pub fn watching(&self, holder: Holder, presentity: &Address) -> Option<&Watching> {
-        self.watching.iter().find(|w| w.holder == holder && w.presentity == *presentity)
+        self.watching.of(presentity).iter().find(|w| w.holder == holder)
     }
 
     fn watching_mut(&mut self, holder: Holder, presentity: &Address) -> Option<&mut Watching> {
-        self.watching.iter_mut().find(|w| w.holder == holder && w.presentity == *presentity)
+        self.watching.of_mut(presentity).iter_mut().find(|w| w.holder == holder)
     }
 
     fn take_watching(&mut self, holder: Holder, presentity: &Address) -> Option<Watching> {
-        let at = self.watching.iter().position(|w| w.holder == holder && w.presentity == *presentity)?;
-        Some(self.watching.swap_remove(at))
+        self.watching.take(presentity, |w| w.holder == holder)
     }
 
     /// Is what was granted too late over already, or held all the same? An endpoint's subscription is ended under
     /// its name when it is given up; asked for anew it has the same one. Of a token nobody here knew before.
     fn has_given_up(&self, holder: Holder, presentity: &Address, millis: Option<i64>, token: &str) -> bool {
         let named = matches!(holder, Holder::Endpoint(_)) && millis.is_none();
-        named || self.watching.iter().any(|w| w.presentity == *presentity && w.token == token)
+        named || self.watching.of(presentity).iter().any(|w| w.token == token)
     }
 
     /// What news by this name is about. A lease that was given up a moment ago may still lend its name to what is
     /// told for the others.
     pub fn subscription<'n>(&self, presentity: &Address, name: &'n str) -> Which<'n> {
-        let of_it = || self.watching.iter().filter(|w| w.presentity == *presentity);
-        let own = of_it().any(|w| w.token == name && !Which::Leased.is(w));
-        if !own && of_it().any(|w| Which::Leased.is(w)) { Which::Leased } else { Which::Named(name) }
+        let of_it = self.watching.of(presentity);
+        let own = of_it.iter().any(|w| w.token == name && !Which::Leased.is(w));
+        if !own && of_it.iter().any(|w| Which::Leased.is(w)) { Which::Leased } else { Which::Named(name) }
     }
 
     /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)
     pub fn watches(&self, presentity: &Address, which: Which<'_>, now: Now) -> bool {
-        self.watching.iter().any(|w| {
-            w.presentity == *presentity
-                && which.is(w)
+        self.watching.of(presentity).iter().any(|w| {
+            which.is(w)
                 && match w.state {
                     WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.date),
                     // The other side may tell the first change before its grant has arrived.
@@ -488,8 +492,7 @@ impl Account {
     /// Who asked for news of this presentity?
     pub fn holders_of(&self, presentity: &Address, which: Which<'_>) -> Holders {
         let mut holders = Holders::default();
-        let is_it = |w: &&Watching| w.presentity == *presentity && which.is(w);
-        for watching in self.watching.iter().filter(is_it) {
+        for watching in self.watching.of(presentity).iter().filter(|w| which.is(w)) {
             match watching.holder {
                 Holder::Client | Holder::List => holders.whole = true,
                 Holder::Endpoint(id) => holders.add(id),
@@ -504,8 +507,7 @@ impl Account {
     pub fn saw(&mut self, report: &Report, which: Which<'_>) -> bool {
         let seen = mark_of_presence(&report.presence);
         let mut fresh = true;
-        let is_it = |w: &&mut Watching| w.presentity == report.presentity && which.is(w);
-        for watching in self.watching.iter_mut().filter(is_it) {
+        for watching in self.watching.of_mut(&report.presentity).iter_mut().filter(|w| which.is(w)) {
             fresh &= watching.seen.replace(seen) != Some(seen);
         }
         fresh
