@@ -3,40 +3,47 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hearth::client::Error;
 use hearth::client::blocking::Client;
 use hearth::client::blocking::transfer::Presence;
 use hearth::client::transfer::Event;
 use hearth::client::transfer::pitp::Notice;
+use hearth::imtp::error_type::ErrorType;
 
 use super::contacts::resident;
 use super::worker::{Tally, Trouble, Worker, wrong};
 use crate::home::{Home, Resident};
 use crate::line::{self, Anew};
 
-/// A subscription whose watcher is gone with his server is found out when there is news for him; what could not be
-/// told at once is told again after a minute, and then after five.
-const FOUND_OUT: Duration = Duration::from_secs(600);
+/// Subscriptions of connections that were lost, at most: as many as one watcher may have (`limits::SUBSCRIPTIONS_NAMED`).
+const STALE: usize = 32;
+/// Until it is asked again where there are too many.
+const FULL: Duration = Duration::from_millis(100);
 
 /// A PITP client at one home that watches somebody at the other.
 pub struct Watches {
     watcher: Anew<Presence>,
     owner: Anew<Client>,
+    /// The watcher's other client: it ends what was granted with a lease, which news does not find out as long as he
+    /// watches at all, and of which he may hold a few only.
+    tidy: Option<Anew<Client>>,
     starts: (u64, u64),
     count: u64,
     watching: bool,
-    /// Subscriptions of connections that were lost, by token: since when, and in which run of the watcher's server.
-    stale: BTreeMap<String, (Instant, u64)>,
+    /// Subscriptions of connections that were lost, by token: in which run of the watcher's server.
+    stale: BTreeMap<String, u64>,
 }
 
 impl Watches {
-    /// Watcher at the first home, the watched user at the second.
-    pub fn new(home: &Arc<Home>, other: &Arc<Home>) -> Watches {
+    /// Watcher at the first home, the watched user at the second. `leased`: the first home asks by SIMP, which
+    /// knows subscriptions with leases only.
+    pub fn new(home: &Arc<Home>, other: &Arc<Home>, leased: bool) -> Watches {
         Watches {
             watcher: Anew::new(home, "onlooker", line::pitp),
             owner: Anew::new(other, "shown", line::simp),
+            tidy: leased.then(|| Anew::new(home, "onlooker", line::simp)),
             starts: (0, 0),
             count: 0,
             watching: false,
@@ -51,11 +58,27 @@ impl Watches {
         Ok(inbound.into_iter().filter(|i| i.watcher.as_str() == watcher).map(|i| i.token).collect())
     }
 
+    /// Was it granted? While he watches, news by SIMP does not find out which of his subscriptions are stale, and
+    /// at some time they are too many; then he does not watch, and news finds them all out.
+    fn subscribe(&mut self, tally: &Tally, owner: &str) -> Result<bool, Trouble> {
+        match self.watcher.get()?.subscribe(owner) {
+            Ok(_) => Ok(true),
+            Err(Error::Failed(why)) if why.known() == Some(ErrorType::Quota) && !self.stale.is_empty() => {
+                self.count += 1;
+                let message = format!("found out {}", self.count);
+                self.owner.get()?.set_profile(&[("message".to_owned(), message)])?;
+                tally.wait(FULL);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The watcher is gone, or does not know that he watches.
     fn give_up(&mut self) -> Result<(), Trouble> {
         self.watching = false;
         for token in self.tokens()? {
-            self.stale.entry(token).or_insert((Instant::now(), self.starts.0));
+            self.stale.entry(token).or_insert(self.starts.0);
         }
         Ok(())
     }
@@ -99,10 +122,12 @@ impl Worker for Watches {
         }
         self.starts = (self.watcher.home().starts(), self.owner.home().starts());
         if !self.watching {
-            self.watcher.get()?.subscribe(&owner)?;
+            if !self.subscribe(tally, &owner)? {
+                return Ok(());
+            }
             self.watching = true;
             // All that this connection asks for has one token.
-            self.stale.retain(|_, (_, start)| *start != self.starts.0);
+            self.stale.retain(|_, start| *start != self.starts.0);
             tally.acknowledge();
         }
         self.change(tally)?;
@@ -129,8 +154,20 @@ impl Worker for Watches {
             self.give_up()?;
         }
         self.stale.retain(|token, _| tokens.contains(token));
-        if let Some((token, _)) = self.stale.iter().find(|(_, (since, _))| since.elapsed() > FOUND_OUT) {
-            return wrong(format!("subscription {token} has no watcher any more, and is not found out"));
+        if let Some(tidy) = &mut self.tidy {
+            let owner = self.owner.address();
+            for (token, _) in std::mem::take(&mut self.stale) {
+                match tidy.get()?.unsubscribe(&owner, &token) {
+                    Ok(_) | Err(Error::Refused(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        if self.stale.len() > STALE {
+            return wrong(format!(
+                "of {} subscriptions without a watcher none is found out",
+                self.stale.len()
+            ));
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use crate::rig::report::Report;
 /// What is looked at, by how much it may grow from the second third to the last: a part of it, or this much.
 const MEASURES: [(&str, f64, f64); 10] = [
     ("resident memory, KiB", 0.02, 384.0),
-    ("proportional memory, KiB", 0.02, 384.0),
+    // It changes with other processes of the same file.
+    ("proportional memory, KiB", 0.0, f64::INFINITY),
     ("descriptors", 0.0, 3.0),
     ("threads", 0.0, 1.0),
     ("database, KiB", 0.02, 64.0),
@@ -130,8 +131,8 @@ impl Samples {
                 let what = format!("{domain}: {name}");
                 let (middle, last, slope) = series.course(at);
                 let measured = format!("{middle:.1}, then {last:.1}; {slope:+.1} an hour");
-                if judged {
-                    let most = (middle * part).max(least);
+                let most = (middle * part).max(least);
+                if judged && most.is_finite() {
                     report.against(&what, measured, &format!("{most:+.1}"), last - middle <= most);
                 } else {
                     report.figure(&what, measured);
