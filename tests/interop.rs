@@ -86,6 +86,6 @@ fn two_domains_meet_by_dns() {
 /// `cargo bench --bench endure -- kill` does more of it.
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill() {
-    let rounds = std::env::var("HEARTH_CRASH_ROUNDS").unwrap_or_else(|_| "6".to_owned());
+    let rounds = std::env::var("HEARTH_CRASH_ROUNDS").unwrap_or_else(|_| "25".to_owned());
     script("crash.py", &[HEARTH, "--rounds", &rounds]);
 }
