@@ -385,6 +385,11 @@ impl Hub {
         if durable && !again {
             let id = account.id;
             account.unsettled += 1;
+            // Whoever is granted this hears that he is online: a restart has to know, if it comes right behind.
+            let online = account.online();
+            if online.is_some() && account.told_online != online {
+                self.set_told_online(key, online);
+            }
             self.granting.begin(key, &inbound);
             let write = Write::AddInbound { account: id, inbound: inbound.clone() };
             self.write(write, Then::Subscribed { key, origin, inbound, millis });

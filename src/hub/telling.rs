@@ -217,7 +217,7 @@ impl Hub {
         }
     }
 
-    fn set_told_online(&mut self, key: AccountKey, since: Option<Date>) {
+    pub(super) fn set_told_online(&mut self, key: AccountKey, since: Option<Date>) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.told_online = since;
         let write = Write::SetToldOnline { account: account.id, since };

@@ -37,7 +37,7 @@ pub const NOTIFICATION: u16 = 7468;
 pub const TLS: u16 = 7443;
 
 /// Lines of the transcript that are kept.
-const TRANSCRIPT: usize = 400;
+const TRANSCRIPT: usize = 4000;
 
 /// Everything that is simulated.
 pub struct World {

@@ -99,7 +99,9 @@ pub fn fault(world: &mut World) {
     let host = HostId(world.chance.below(DOMAINS.len()));
     let other = world.chance.below(DOMAINS.len());
     let (ip, other) = (world.hosts[host.0].ip(), world.hosts[other].ip());
-    match world.chance.between(0, 12) {
+    let what = world.chance.between(0, 12);
+    world.note(format!("a fault of kind {what} at {}", DOMAINS[host.0]));
+    match what {
         0 => world.crash(host),
         1 | 2 => {
             let disk = &mut world.hosts[host.0].disk;
@@ -114,6 +116,7 @@ pub fn fault(world: &mut World) {
             // It comes back as an older release, or as this one again.
             world.crash(host);
             world.hosts[host.0].older ^= true;
+            world.note(format!("an older release: {}", world.hosts[host.0].older));
         }
         5 => world.cut(ip, other),
         6 if ip != other => world.partition(ip, other),
@@ -121,18 +124,20 @@ pub fn fault(world: &mut World) {
         8 | 9 => {
             let healths = [Health::Full, Health::Tight, Health::Broken, Health::Stuck, Health::Slow];
             let health = healths[world.chance.below(healths.len())];
+            world.note(format!("its disk is {health:?}"));
             world.host(host).disk.health = health;
         }
         10 => {
             let furthest = JUMPS[world.chance.below(JUMPS.len())];
             let jump = world.chance.between(0, 2 * furthest) as i64 - furthest as i64;
+            world.note(format!("its clock jumps by {} s", jump / 1000));
             world.host(host).jump(jump);
         }
         11 => world.weather.loss = world.chance.between(1, 25),
         12 => world.dns.slow(DOMAINS[host.0], 3000),
         _ => mend(world),
     }
-    if world.chance.percent(70) {
+    if world.chance.percent(50) {
         mend(world);
     }
 }

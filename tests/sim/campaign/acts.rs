@@ -100,6 +100,17 @@ impl Campaign {
         }
     }
 
+    /// Whom somebody writes to, or watches: often one who has shut him out.
+    fn whom(&mut self, who: usize) -> usize {
+        let own = &self.users[who].address;
+        let shuts = |user: &User| user.rules.last().is_some_and(|rule| rule.shut_out.as_ref() == Some(own));
+        let shut: Vec<usize> = (0..self.users.len()).filter(|&at| shuts(&self.users[at])).collect();
+        if !shut.is_empty() && self.world.chance.percent(50) {
+            return self.choose(&shut);
+        }
+        self.world.chance.below(self.users.len())
+    }
+
     /// Somebody may have no more to do with a user, or may again.
     pub(super) fn shut_out(&mut self, who: usize) {
         let Some((client, _)) = self.live(who, &[Line::Simp]) else { return };
@@ -124,7 +135,7 @@ impl Campaign {
 
     pub(super) fn write(&mut self, who: usize) {
         let Some((client, line)) = self.live(who, &[Line::Simp, Line::Inbox]) else { return };
-        let whom = self.world.chance.below(self.users.len());
+        let whom = self.whom(who);
         let near = self.users[who].home == self.users[whom].home;
         let (from, to) = (self.users[who].address.clone(), self.users[whom].address.clone());
         self.next += 1;
@@ -162,7 +173,7 @@ impl Campaign {
 
     pub(super) fn watch(&mut self, who: usize) {
         let Some((client, line)) = self.live(who, &[Line::Simp, Line::Watcher]) else { return };
-        let to = self.world.chance.below(self.users.len());
+        let to = self.whom(who);
         let (from, to) = (self.users[who].address.clone(), self.users[to].address.clone());
         let what = self.choose(&["subscribe", "subscribe", "subscribe", "fetch", "unsubscribe"]);
         let duration = self.choose(&["-1", "-1", "3000"]);

@@ -10,6 +10,9 @@ use hearth::sim::world::HostId;
 use super::{ANSWERED, Campaign, Conn, Line, Purpose, agree, state};
 use crate::people::{DOMAINS, MONTH, mend};
 
+/// The longest lease of a subscription between servers, in milliseconds.
+const LEASE: i64 = hearth::limits::LEASE.as_millis() as i64;
+
 impl Campaign {
     /// All is mended, and it is quiet. Gives how many beliefs were looked at.
     pub(super) fn finish(mut self) -> usize {
@@ -21,8 +24,10 @@ impl Campaign {
         let counted = self.all_come();
         let believed = self.check_beliefs(&counted);
         self.check_owed();
-        if self.calm {
-            self.check_failures();
+        // What is kept is on the disk, not only remembered.
+        for host in 0..DOMAINS.len() {
+            self.world.crash(HostId(host));
+            self.world.start(HostId(host));
         }
         (0..self.users.len()).for_each(|who| self.check_kept(who));
         for client in self.users.iter().flat_map(|u| &u.conns).map(|c| c.id).collect::<Vec<_>>() {
@@ -63,26 +68,6 @@ impl Campaign {
         let missing = self.owed.iter().filter(|body| !self.arrived.contains(*body));
         let lost: Vec<&String> = missing.filter(|body| !aged(body)).collect();
         assert!(lost.is_empty(), "{lost:?} were kept, and never came");
-    }
-
-    /// Where nothing breaks, whoever was not told what became of his message has had a report, if it never came.
-    fn check_failures(&mut self) {
-        for who in 0..self.users.len() {
-            let line = if self.users[who].name == "s" { Line::Simp } else { Line::Inbox };
-            let client = self.come(who, line);
-            self.world.answers(client, Answer::Okay, Answer::Okay);
-            assert_eq!(self.world.await_login(client), Stage::In);
-        }
-        (0..6).for_each(|_| self.run(30_000));
-        for from in 0..self.users.len() {
-            for to in self.users.iter().map(|user| user.address.clone()) {
-                let failed: Vec<_> =
-                    self.may_have_failed(from, &to).filter(|body| !self.arrived.contains(*body)).collect();
-                let reports = self.reports.values().filter(|report| **report == (from, to.clone())).count();
-                let from = &self.users[from].address;
-                assert!(reports >= failed.len(), "{from} has had {reports} reports of {failed:?} to {to}");
-            }
-        }
     }
 
     /// Everybody comes once more, learns who watches him, and all settles. By the one who is watched.
@@ -132,6 +117,12 @@ impl Campaign {
                     beliefs.into_iter().map(|((_, about), state)| (about.clone(), state.clone())).collect();
                 for (about, believed) in beliefs {
                     if line == Line::Simp && !counted[&about].contains(&from) {
+                        continue;
+                    }
+                    // A lease may have been over by a clock that had jumped, unnoticed by the other side.
+                    let leapt = |host: HostId| self.world.hosts[host.0].leapt >= LEASE;
+                    let home = self.users.iter().find(|user| user.address == about).expect("a user").home;
+                    if leapt(home) || leapt(self.users[who].home) {
                         continue;
                     }
                     if !self.calm && self.estranged.contains(&(about.clone(), from.clone())) {
@@ -191,16 +182,13 @@ impl Campaign {
     pub(super) fn find(&mut self, who: usize, what: &str) -> Option<String> {
         if what == "profile" {
             let (home, name) = (self.users[who].home, self.users[who].name);
-            if let Some((client, _)) = self.live(who, &[Line::Simp]) {
-                self.world.close(client, false);
-                self.world.run_for(Duration::from_millis(600));
-            }
             let client = self.world.login(home, "looker", name, &format!("key-of-{name}"));
             let profile = self.world.client(client).take(|o| o.action() == "self").expect("a profile");
             self.world.close(client, false);
             return profile.get("message").map(str::to_owned);
         }
-        let (client, _) = self.live(who, &[Line::Watcher]).expect("he has come");
+        let client = self.come(who, Line::Watcher);
+        assert_eq!(self.world.await_login(client), Stage::In);
         let presentity = format!("presence:{}", self.users[who].address);
         let fetch = [("action", "fetch-for-update"), ("Presentity", &*presentity), ("Mapping", "1")];
         let id = self.world.request(client, &fetch);

@@ -36,7 +36,7 @@ impl Campaign {
                 ("granting", open + FEW),
                 ("watches", self.users.len() * (conns + self.users.len())),
                 ("watching", self.users.len() * (conns + self.users.len())),
-                ("refusals", open),
+                ("refusals", open + FEW),
                 ("unreported", self.sent.len()),
                 ("expected", self.users.len()),
                 ("outputs", 0),
@@ -65,7 +65,14 @@ impl Campaign {
         for host in &self.world.hosts {
             let node = host.node.as_ref().expect("a running node");
             let gauge = node.gauge();
-            let may_stay = [("accounts", 3), ("idle accounts", 3), ("names", 3), ("hub timers", 16)];
+            let may_stay = [
+                ("accounts", 3),
+                ("idle accounts", 3),
+                ("names", 3),
+                ("hub timers", 16),
+                ("committing", 1),
+                ("jobs", 1),
+            ];
             let may_stay = may_stay.into_iter().chain([
                 ("guarded", FEW),
                 ("tickets", FEW),
