@@ -50,7 +50,7 @@ pub const HELD_PER_USER: usize = 4 * 1024 * 1024;
 /// The same for all users of another domain together.
 pub const HELD_PER_PEER: usize = 16 * 1024 * 1024;
 /// Octets of news told to watchers before what was written has gone out.
-pub const TOLD_AT_ONCE: usize = 8 * 1024 * 1024;
+pub const TOLD_AT_ONCE: usize = 1024 * 1024;
 /// Changes of one account's access list and profile that are being committed: each is kept several times over
 /// until it is.
 pub const SETTINGS_AT_ONCE: u8 = 16;
