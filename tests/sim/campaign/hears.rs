@@ -22,7 +22,12 @@ impl Campaign {
             }
         }
         // In the order of their arrival anywhere: what was delivered comes before the word that it was.
-        all.sort_by_key(|(time, _, object)| (*time, object.get("response").is_some()));
+        // The end of a subscription stays behind the answer that granted it.
+        let later = |object: &Object| {
+            let end = matches!(object.action(), "terminate-notify" | "note subscription end");
+            end || object.get("response").is_some()
+        };
+        all.sort_by_key(|(time, _, object)| (*time, later(object)));
         all.into_iter().for_each(|(time, client, object)| self.heard(client, time, &object));
         let (now, world) = (self.world.now, &self.world);
         let unanswered = &mut self.unanswered;
