@@ -209,10 +209,7 @@ fn run() -> Result<bool, Failure> {
         (arguments.seconds, arguments.quiet) = (1.0, 0.3);
         arguments.attacks = attack::SMOKE.to_vec();
     }
-    if !proc::can_pin() {
-        proc::note("one core, or no taskset: server, honest users and attackers disturb each other");
-    }
-    proc::bind(std::process::id(), proc::LOAD_CORE);
+    proc::take_load_core();
     proc::note(&format!("attacking {}", hearth_binary().display()));
     let dir = tempfile::tempdir()?;
     let attacks = if arguments.attacks.is_empty() { Attack::value_variants() } else { &arguments.attacks };
@@ -237,12 +234,5 @@ fn run() -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(why)) => {
-            proc::note(&why);
-            ExitCode::FAILURE
-        }
-    }
+    rig::exit_code(run())
 }

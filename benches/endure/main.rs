@@ -15,8 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use rig::Failure;
 use rig::report::Report;
-use rig::{Failure, proc};
 
 /// What hearth keeps through a thousand deaths, and whether it grows.
 ///
@@ -51,12 +51,5 @@ fn run() -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(why)) => {
-            proc::note(&why);
-            ExitCode::FAILURE
-        }
-    }
+    rig::exit_code(run())
 }

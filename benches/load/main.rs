@@ -195,10 +195,7 @@ fn run() -> Result<bool, Failure> {
         return Ok(true);
     }
     let arguments = Arguments::parse();
-    if !proc::can_pin() {
-        proc::note("one core, or no taskset: server and generator disturb each other");
-    }
-    proc::bind(std::process::id(), proc::LOAD_CORE);
+    proc::take_load_core();
     let bench = Bench {
         rounds: arguments.rounds.max(1),
         operations: arguments.operations,
@@ -225,12 +222,5 @@ fn run() -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(why)) => {
-            proc::note(&why);
-            ExitCode::FAILURE
-        }
-    }
+    rig::exit_code(run())
 }

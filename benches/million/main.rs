@@ -211,12 +211,5 @@ fn run() -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(why)) => {
-            proc::note(&why);
-            ExitCode::FAILURE
-        }
-    }
+    rig::exit_code(run())
 }

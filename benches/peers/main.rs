@@ -214,10 +214,7 @@ fn run() -> Result<bool, Failure> {
     }
     let mut results = Results::default();
     describe(&mut results, &arguments);
-    if !proc::can_pin() {
-        proc::note("one core, or no taskset: servers and generator disturb each other");
-    }
-    proc::bind(std::process::id(), proc::LOAD_CORE);
+    proc::take_load_core();
     let mut peers = everybody();
     let only = &arguments.only;
     peers.retain(|peer| only.is_empty() || only.iter().any(|o| peer.name().contains(o.as_str())));
@@ -250,12 +247,5 @@ fn run() -> Result<bool, Failure> {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(Failure(why)) => {
-            proc::note(&why);
-            ExitCode::FAILURE
-        }
-    }
+    rig::exit_code(run())
 }

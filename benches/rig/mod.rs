@@ -24,6 +24,7 @@ pub mod xmpp;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Why a measure could not be taken.
 #[derive(Debug)]
@@ -38,4 +39,16 @@ impl<E: fmt::Display> From<E> for Failure {
 /// The server under measurement.
 pub fn hearth_binary() -> PathBuf {
     std::env::var_os("LOAD_HEARTH").map_or_else(|| env!("CARGO_BIN_EXE_hearth").into(), PathBuf::from)
+}
+
+/// How a benchmark ends: well if everything was measured; why not is told on standard error.
+pub fn exit_code(complete: Result<bool, Failure>) -> ExitCode {
+    match complete {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(Failure(why)) => {
+            proc::note(&why);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -48,6 +48,14 @@ pub fn bind(pid: u32, core: usize) {
     }
 }
 
+/// The generator's first step: it takes its own core, or says that there is none to take.
+pub fn take_load_core() {
+    if !can_pin() {
+        note("one core, or no taskset: servers and what loads them disturb each other");
+    }
+    bind(std::process::id(), LOAD_CORE);
+}
+
 /// A process under measurement; ended when dropped.
 pub struct Process {
     child: Child,
