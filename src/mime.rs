@@ -12,10 +12,11 @@ pub fn is_media_type(text: &str) -> bool {
         let mut escaped = false;
         for (i, c) in quoted.char_indices() {
             match c {
+                // Not even behind a backslash: it would be a second line of a header.
+                '\r' | '\n' => return None,
                 _ if escaped => escaped = false,
                 '\\' => escaped = true,
                 '"' => return quoted.get(i + 1..),
-                '\r' | '\n' => return None,
                 _ => {}
             }
         }
@@ -47,4 +48,22 @@ pub fn parts(content_type: &str) -> impl Iterator<Item = &str> {
         }
         c == ';' && !quoted
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_one_line() {
+        // RFC 2045 5.1
+        for good in ["text/plain", "a/b;c=d", "a/b; c=\"d;e\" ;f=g", "a/b;c=\"\\\"\""] {
+            assert!(is_media_type(good), "{good}");
+        }
+        for bad in
+            ["", "a", "a/", "a/b;", "a/b;c", "a/b;c=\"d", "a/b;c=\"\r\"", "a/b;c=\"\\\r\"", "a/b;c=\"\\\n\""]
+        {
+            assert!(!is_media_type(bad), "{bad:?}");
+        }
+    }
 }

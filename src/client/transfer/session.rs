@@ -160,7 +160,7 @@ impl<S: Service> Session<S> {
                     self.talk.asked(&message)?;
                 }
                 Said::Message(message) => self.talk.answered(&message)?,
-                Said::Oversized(message) => self.talk.oversized(&message),
+                Said::Oversized(message) => self.talk.oversized(&message)?,
             }
         }
     }
@@ -310,15 +310,21 @@ impl<S: Service> Talk<S> {
         }
     }
 
-    fn oversized(&mut self, message: &Message<'_>) {
+    /// A message whose payload is passed over, as there is no room for it.
+    fn oversized(&mut self, message: &Message<'_>) -> Result<(), Error> {
         let start = message.start();
         if start.kind == Kind::Command {
             let error = Method::of(start.method).map_or(ErrorType::UnknownMethod, Method::too_much);
             write::refuse(&mut self.out, start.id, start.method, error, "the payload is too large");
-        } else if let Some((id, _)) = self.take(start.id) {
-            let outcome = Err(Error::Server("an answer that is too large".into()));
-            self.events.push_back(Event::Replied { id: RequestId(id), outcome });
+        } else if let Some((id, waiting)) = self.take(start.id) {
+            let error = Error::Server("an answer that is too large".into());
+            // Of its login the program knows no number; without an answer to that there is none.
+            if waiting.method == Method::Auth {
+                return Err(error);
+            }
+            self.events.push_back(Event::Replied { id: RequestId(id), outcome: Err(error) });
         }
+        Ok(())
     }
 
     fn end(&mut self) {

@@ -163,6 +163,13 @@ fn a_login_that_is_not_right_is_none() {
     let mut session: Session<Imtp> = Session::new(login(Channel::Clear));
     hear(&mut session, "=mech SCRAM-SHA-256\n");
     assert!(matches!(session.receive(b"<1 ok (auth)\r\n\r\n"), Err(Error::Server(_))));
+    // One whose answer to the login is too large to be read.
+    let mut large: Session<Pitp> = Session::new(login(Channel::Clear));
+    hear(&mut large, "=mech SCRAM-SHA-256\n");
+    let answer = format!("<1 error (auth)\r\nContent-Length: {}\r\n\r\n", crate::limits::DOCUMENT + 1);
+    assert!(matches!(large.receive(answer.as_bytes()), Err(Error::Server(_))));
+    large.closed();
+    assert!(matches!(event(&mut large), Event::Ended), "it was no request of the program's");
     // One that talks before the login's end.
     let mut early: Session<Imtp> = Session::new(login(Channel::Loopback));
     hear(&mut early, "=mech PLAIN\n");
