@@ -13,6 +13,9 @@
 //! At the end ([`ends`]): every live watcher has been told what is true, what was kept is there, and when all have gone
 //! nothing is left over.
 //!
+//! Besides, a small campaign in which nothing else is wrong is run again and again, while the one or the other process
+//! dies at the first step of its store, the second, and so on to its last.
+//!
 //! `HEARTH_SEEDS=N` or `HEARTH_SEEDS=A..B` asks for more than CI runs; `HEARTH_SEED=N` runs one alone and tells its
 //! steps if it fails: `HEARTH_SEED=123 cargo test --test sim campaign`.
 
@@ -38,6 +41,17 @@ const STEPS: usize = 60;
 const ANSWERED: u64 = 55_000;
 /// Users at each home: one of them has SIMP only, one IMTP and PITP only, one both.
 const NAMES: [&str; 3] = ["s", "t", "b"];
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing at all: then more is promised.
+    None,
+    /// The process of the host dies at this step of its store after the beginning, and only then.
+    Death { host: usize, step: u64 },
+    /// Whatever there is.
+    Any,
+}
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,8 +165,7 @@ struct Campaign {
     crosswise: bool,
     /// Subscriptions by the names that their presentities know.
     names: BTreeMap<ClientId, BTreeSet<String>>,
-    /// Nothing is broken.
-    calm: bool,
+    trouble: Trouble,
     /// Until this step the servers are of the first release, which has SIMP alone.
     first_release: usize,
     step: usize,
@@ -184,8 +197,8 @@ fn document(address: &str, text: &str) -> String {
 }
 
 impl Campaign {
-    /// One that has not begun. `calm`: nothing will fail.
-    fn new(seed: u64, calm: bool, quiet: bool) -> Campaign {
+    /// One that has not begun.
+    fn new(seed: u64, trouble: Trouble, quiet: bool) -> Campaign {
         let mut world = World::new(seed);
         world.quiet = quiet;
         let slowest = [5, 12, 60, 250][world.chance.below(4)];
@@ -213,9 +226,13 @@ impl Campaign {
         let crosswise = reached.len() > 1;
         let first_release = if world.chance.percent(20) { STEPS / 3 } else { 0 };
         let mut campaign = Campaign::over(world, users, crosswise);
-        (campaign.calm, campaign.first_release) = (calm, first_release);
+        (campaign.trouble, campaign.first_release) = (trouble, first_release);
         if first_release == 0 {
             campaign.open_lists();
+        }
+        if let Trouble::Death { host, step } = trouble {
+            let disk = &mut campaign.world.hosts[host].disk;
+            disk.dies_at = Some(disk.steps + step);
         }
         campaign
     }
@@ -242,7 +259,7 @@ impl Campaign {
             next: 0,
             crosswise,
             names: BTreeMap::new(),
-            calm: false,
+            trouble: Trouble::Any,
             first_release: 0,
             step: 0,
         }
@@ -272,7 +289,7 @@ impl Campaign {
             }
             24..=30 => {
                 if let Some((client, _)) = self.live(who, &[Line::Simp, Line::Inbox, Line::Watcher]) {
-                    let rough = !self.calm && self.world.chance.percent(30);
+                    let rough = self.trouble == Trouble::Any && self.world.chance.percent(30);
                     self.world.close(client, rough);
                 }
             }
@@ -280,7 +297,7 @@ impl Campaign {
             54..=63 => self.keep(who),
             64..=83 => self.watch(who),
             84..=88 => self.shut_out(who),
-            _ if !self.calm => fault(&mut self.world),
+            _ if self.trouble == Trouble::Any => fault(&mut self.world),
             _ => self.end(who),
         }
         self.restart_some();
@@ -321,7 +338,7 @@ impl Campaign {
 #[test]
 fn a_campaign_can_be_seen_again() {
     let run = |seed, quiet| {
-        let mut campaign = Campaign::new(seed, false, quiet);
+        let mut campaign = Campaign::new(seed, Trouble::Any, quiet);
         (0..STEPS).for_each(|_| campaign.step());
         (campaign.world.trace(), campaign.world.now)
     };

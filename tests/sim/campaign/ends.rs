@@ -7,7 +7,7 @@ use hearth::sim::client::{Answer, ClientId, Stage};
 use hearth::sim::clients::PATIENCE;
 use hearth::sim::world::HostId;
 
-use super::{ANSWERED, Campaign, Conn, Line, Purpose, agree, state};
+use super::{ANSWERED, Campaign, Conn, Line, Purpose, Trouble, agree, state};
 use crate::people::{DOMAINS, MONTH, mend};
 
 /// The longest lease of a subscription between servers, in milliseconds.
@@ -125,7 +125,9 @@ impl Campaign {
                     if leapt(home) || leapt(self.users[who].home) {
                         continue;
                     }
-                    if !self.calm && self.estranged.contains(&(about.clone(), from.clone())) {
+                    if self.trouble != Trouble::None
+                        && self.estranged.contains(&(about.clone(), from.clone()))
+                    {
                         continue;
                     }
                     let Some(truth) = self.truth(id, line, &from, &about) else { continue };
@@ -154,7 +156,7 @@ impl Campaign {
         let denied = answer.get("Error-Type") == Some("target-authorization")
             || answer.get("message").is_some_and(|words| words.contains("not available"));
         if denied {
-            assert!(!self.calm, "{from} believes to watch {about}, and is told {answer}");
+            assert!(self.trouble != Trouble::None, "{from} believes to watch {about}, and is told {answer}");
             return None;
         }
         assert!(matches!(answer.action(), "describe" | "ok"), "the truth about {about} is {answer}");
