@@ -10,42 +10,43 @@ use std::hash::{BuildHasher, Hash, RandomState};
 
 use foldhash::fast::FixedState;
 
-/// Small tables; a power of two. With a million keys each has a thousand.
+/// Small tables for what there is as much of as there are users. With a million keys each has a thousand.
 const PARTS: usize = 1024;
 
-/// See the module.
+/// See the module. `P`: of so many small tables, a power of two.
 #[derive(Debug)]
-pub struct Table<K, V> {
+pub struct Table<K, V, const P: usize = PARTS> {
     parts: Box<[HashMap<K, V, FixedState>]>,
     hasher: FixedState,
 }
 
-impl<K: Hash + Eq, V> Default for Table<K, V> {
+impl<K: Hash + Eq, V, const P: usize> Default for Table<K, V, P> {
     /// With a seed of the operating system's.
     fn default() -> Self {
         Table::new(RandomState::new().hash_one(0))
     }
 }
 
-impl<K: Hash + Eq, V> Table<K, V> {
+impl<K: Hash + Eq, V, const P: usize> Table<K, V, P> {
     /// An empty one. Who does not know the seed can't choose keys that collide.
-    pub fn new(seed: u64) -> Table<K, V> {
+    pub fn new(seed: u64) -> Table<K, V, P> {
         // Another hash within a part than among parts: there all keys are alike in some bits.
         let within = FixedState::with_seed(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
-        let parts = (0..PARTS).map(|_| HashMap::with_hasher(within.clone())).collect();
+        let parts = (0..P).map(|_| HashMap::with_hasher(within.clone())).collect();
         Table { parts, hasher: FixedState::with_seed(seed) }
     }
 
     fn place<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
         // The upper bits: foldhash mixes those best.
-        (self.hasher.hash_one(key) >> (u64::BITS - PARTS.trailing_zeros())) as usize
+        (self.hasher.hash_one(key) >> (u64::BITS - P.trailing_zeros())) as usize
     }
 
     fn part<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&HashMap<K, V, FixedState>> {
         self.parts.get(self.place(key))
     }
 
-    fn part_mut<Q: Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut HashMap<K, V, FixedState>> {
+    /// The small table that a key is in, or would be: to be kept within bounds by itself. Always some.
+    pub fn part_mut<Q: Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut HashMap<K, V, FixedState>> {
         let place = self.place(key);
         self.parts.get_mut(place)
     }

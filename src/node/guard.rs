@@ -10,6 +10,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
@@ -34,8 +35,10 @@ const MEMORY: Duration = Duration::from_secs(300);
 const REFILLED: Duration = Duration::from_secs(10);
 /// How long a user who has proved himself is known by his address.
 const PROVED: Duration = Duration::from_secs(24 * 3600);
-/// Entries of each table; at the bound what is over is swept.
-const ENTRIES: usize = 50_000;
+/// Small tables of each table that is bounded.
+const PARTS: usize = 64;
+/// Entries of each of them; at the bound room is made in that one.
+const ENTRIES: usize = 800;
 
 /// Failures within a time.
 #[derive(Debug, Clone, Copy)]
@@ -100,12 +103,10 @@ fn customer(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The connections of one address.
+/// The connections of one address that have not shown who they are: there is at least one.
 #[derive(Debug, Default)]
 struct Door {
-    /// All of them.
-    all: usize,
-    /// Those that have not shown who they are, oldest first.
+    /// Oldest first.
     strangers: VecDeque<ConnId>,
     /// Octets of theirs that are no whole commands yet.
     octets: usize,
@@ -113,93 +114,120 @@ struct Door {
     serial: u64,
 }
 
-impl Door {
-    /// Its place among all: the last has the most strangers, and of several such has been there longest.
-    fn rank(&self, ip: IpAddr) -> (usize, Reverse<u64>, IpAddr) {
-        (self.strangers.len(), Reverse(self.serial), ip)
+/// The place of an address among others: the last has the most of something, and of several such has been there
+/// longest.
+type Rank = (usize, Reverse<u64>, IpAddr);
+
+/// The addresses that have some of something.
+#[derive(Debug, Default)]
+struct Ranks(BTreeSet<Rank>);
+
+impl Ranks {
+    /// An address has `after` of it, and had `before`.
+    fn moves(&mut self, ip: IpAddr, serial: u64, before: usize, after: usize) {
+        self.0.remove(&(before, Reverse(serial), ip));
+        if after > 0 {
+            self.0.insert((after, Reverse(serial), ip));
+        }
+    }
+
+    /// Which has most?
+    fn most(&self) -> Option<IpAddr> {
+        self.0.last().map(|(.., ip)| *ip)
     }
 }
+
+/// A table that strangers fill, and that stays within bounds.
+type Bounded<K, V> = Table<K, V, PARTS>;
 
 /// Who may come in.
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
-    open: Table<IpAddr, Door>,
-    /// The addresses that have strangers.
-    ranks: BTreeSet<(usize, Reverse<u64>, IpAddr)>,
+    /// How many connections each address has.
+    open: Table<IpAddr, usize>,
+    /// The addresses that have strangers: those wait but seconds to be known or cut, and so are few.
+    doors: Table<IpAddr, Door>,
+    /// By strangers.
+    crowds: Ranks,
+    /// By octets of unfinished commands.
+    hoards: Ranks,
     serial: u64,
     /// Octets of unfinished commands of all strangers.
     octets: usize,
-    logins: HashMap<IpAddr, Bucket>,
-    pairs: HashMap<(IpAddr, Address), Failures>,
-    addresses: HashMap<IpAddr, Failures>,
-    accounts: HashMap<Address, Failures>,
-    proved: HashMap<(IpAddr, Address), Tick>,
-    swept: Tick,
+    logins: Bounded<IpAddr, Bucket>,
+    pairs: Bounded<(IpAddr, Address), Failures>,
+    addresses: Bounded<IpAddr, Failures>,
+    accounts: Bounded<Address, Failures>,
+    proved: Bounded<(IpAddr, Address), Tick>,
 }
 
 impl Guard {
     /// Entries of all its tables.
     pub fn len(&self) -> usize {
         let failures = self.pairs.len() + self.addresses.len() + self.accounts.len();
-        self.open.len() + self.logins.len() + failures + self.proved.len()
+        self.open.len() + self.doors.len() + self.logins.len() + failures + self.proved.len()
     }
 
     /// One more connection; false if its address has too many.
     pub fn opened(&mut self, ip: IpAddr, id: ConnId, limits: &Limits) -> bool {
         let ip = customer(ip);
-        if self.open.get(&ip).is_none() {
-            self.serial += 1;
-            self.open.insert(ip, Door { serial: self.serial, ..Door::default() });
-        }
-        let Some(door) = self.open.get_mut(&ip) else { return false };
-        self.ranks.remove(&door.rank(ip));
-        door.all += 1;
+        let all = self.open.part_mut(&ip).map(|open| {
+            let all = open.entry(ip).or_default();
+            *all += 1;
+            *all
+        });
+        self.serial += 1;
+        let Some(doors) = self.doors.part_mut(&ip) else { return false };
+        let door = doors.entry(ip).or_insert_with(|| Door { serial: self.serial, ..Door::default() });
         door.strangers.push_back(id);
-        self.ranks.insert(door.rank(ip));
-        door.all <= limits.connections_per_address && door.strangers.len() <= limits.unproven_per_address
+        let strangers = door.strangers.len();
+        self.crowds.moves(ip, door.serial, strangers - 1, strangers);
+        all.is_some_and(|all| all <= limits.connections_per_address)
+            && strangers <= limits.unproven_per_address
     }
 
-    /// It has shown who it is, or nobody asks any more.
-    pub fn proved(&mut self, ip: IpAddr, id: ConnId) {
+    /// It has shown who it is, or nobody asks any more; it held so many octets.
+    pub fn proved(&mut self, ip: IpAddr, id: ConnId, held: usize) {
+        self.holds(ip, held, 0);
         let ip = customer(ip);
-        let Some(door) = self.open.get_mut(&ip) else { return };
+        let Some(door) = self.doors.get_mut(&ip) else { return };
         let Some(at) = door.strangers.iter().position(|stranger| *stranger == id) else { return };
-        self.ranks.remove(&door.rank(ip));
         door.strangers.remove(at);
-        if door.strangers.is_empty() {
-            door.strangers = VecDeque::new();
-        } else {
-            self.ranks.insert(door.rank(ip));
+        let strangers = door.strangers.len();
+        self.crowds.moves(ip, door.serial, strangers + 1, strangers);
+        if strangers == 0 {
+            self.doors.remove(&ip);
         }
     }
 
     /// It is gone.
     pub fn closed(&mut self, ip: IpAddr) {
         let ip = customer(ip);
-        let Some(door) = self.open.get_mut(&ip) else { return };
-        door.all = door.all.saturating_sub(1);
-        if door.all == 0 {
-            self.ranks.remove(&door.rank(ip));
+        let Some(all) = self.open.get_mut(&ip) else { return };
+        *all = all.saturating_sub(1);
+        if *all == 0 {
             self.open.remove(&ip);
         }
     }
 
     /// Room is needed: the oldest stranger of the address that has the most.
     pub fn crowding(&self) -> Option<ConnId> {
-        let (.., ip) = self.ranks.last()?;
-        self.open.get(ip)?.strangers.front().copied()
+        self.doors.get(&self.crowds.most()?)?.strangers.front().copied()
     }
 
     /// A stranger's unfinished command has become longer or shorter. Who of them must go, if all hold too much
     /// by now: those of the address that holds most.
     pub fn holds(&mut self, ip: IpAddr, before: usize, after: usize) -> Option<Vec<ConnId>> {
-        let door = self.open.get_mut(&customer(ip))?;
-        door.octets = door.octets.saturating_sub(before) + after;
+        let ip = customer(ip);
+        let door = self.doors.get_mut(&ip)?;
+        let octets = door.octets.saturating_sub(before) + after;
+        self.hoards.moves(ip, door.serial, door.octets, octets);
+        door.octets = octets;
         self.octets = self.octets.saturating_sub(before) + after;
         if after <= before || self.octets <= limits::UNFINISHED {
             return None;
         }
-        let most = self.open.values().max_by_key(|door| (door.octets, Reverse(door.serial)))?;
+        let most = self.doors.get(&self.hoards.most()?)?;
         Some(most.strangers.iter().copied().collect())
     }
 
@@ -210,17 +238,18 @@ impl Guard {
 
     /// How many connections it counts.
     pub fn connections(&self) -> usize {
-        self.open.values().map(|door| door.all).sum()
+        self.open.values().sum()
     }
 
     /// May this address ask for another challenge now?
     pub fn may_ask(&mut self, now: Now, ip: IpAddr, limits: &Limits) -> bool {
         let ip = customer(ip);
-        if self.logins.len() >= ENTRIES && !self.logins.contains_key(&ip) {
+        let Some(logins) = self.logins.part_mut(&ip) else { return false };
+        if logins.len() >= ENTRIES && !logins.contains_key(&ip) {
             // A bucket that nobody has drawn from for a while is full again.
-            thin_out(&mut self.logins, now, |bucket| bucket.last_used() + REFILLED, |_| 1);
+            thin_out(logins, now, |bucket| bucket.last_used() + REFILLED, |_| 1);
         }
-        self.logins.entry(ip).or_insert_with(|| Bucket::new(now)).take(now, limits.logins_per_second)
+        logins.entry(ip).or_insert_with(|| Bucket::new(now)).take(now, limits.logins_per_second)
     }
 
     /// May this user try to log in from this address now? What others have failed at with his account counts only
@@ -259,17 +288,19 @@ impl Guard {
     pub fn succeeded(&mut self, now: Now, ip: IpAddr, user: &Address) {
         let pair = (customer(ip), user.clone());
         self.pairs.remove(&pair);
-        if self.proved.len() >= ENTRIES && now.tick.since(self.swept) >= MEMORY {
-            self.swept = now.tick;
-            self.proved.retain(|_, until| *until > now.tick);
+        let Some(proved) = self.proved.part_mut(&pair) else { return };
+        if proved.len() >= ENTRIES && !proved.contains_key(&pair) {
+            // The half that has not been here for longest is forgotten.
+            let mut untils: Vec<Tick> = proved.values().copied().collect();
+            let middle = *untils.select_nth_unstable(ENTRIES / 2).1;
+            proved.retain(|_, until| *until > middle);
         }
-        if self.proved.len() < ENTRIES {
-            self.proved.insert(pair, now.tick + PROVED);
-        }
+        proved.insert(pair, now.tick + PROVED);
     }
 }
 
-fn count<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Failures>, now: Now, key: K) {
+fn count<K: Hash + Eq>(table: &mut Bounded<K, Failures>, now: Now, key: K) {
+    let Some(table) = table.part_mut(&key) else { return };
     if table.len() >= ENTRIES && !table.contains_key(&key) {
         // Who aims at many things in turn must not have it forgotten what others aim at in earnest.
         thin_out(table, now, |failures| failures.until, |failures| failures.count);
@@ -283,8 +314,8 @@ fn count<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Failures>, now: Now, ke
 
 /// Makes room in a full table: what is over goes, and while that is less than half, what counts least. So it is
 /// not gone through again before half of it is new.
-fn thin_out<K, V>(
-    table: &mut HashMap<K, V>,
+fn thin_out<K, V, S>(
+    table: &mut HashMap<K, V, S>,
     now: Now,
     until: impl Fn(&V) -> Tick,
     count: impl Fn(&V) -> u32,
@@ -339,7 +370,7 @@ mod tests {
         // design: an attacker must not be able to lock out others; nor may a crowd that comes back
         let limits = Limits { logins_per_second: 1, ..Limits::default() };
         let (mut guard, now) = (Guard::default(), Now::default());
-        for n in 0..2 * ENTRIES as u32 {
+        for n in 0..2 * (PARTS * ENTRIES) as u32 {
             assert!(guard.may_ask(now, IpAddr::V4(n.into()), &limits), "{n}");
         }
         let one = IpAddr::V4(7.into());
@@ -354,9 +385,9 @@ mod tests {
         let mut guard = Guard::default();
         assert!(guard.opened(ip, conn(1), &limits) && guard.opened(ip, conn(2), &limits));
         assert!(!guard.opened(ip, conn(3), &limits));
-        guard.proved(ip, conn(3));
+        guard.proved(ip, conn(3), 0);
         guard.closed(ip);
-        guard.proved(ip, conn(1));
+        guard.proved(ip, conn(1), 0);
         assert!(guard.opened(ip, conn(4), &limits));
         assert!(!guard.opened(ip, conn(5), &limits));
     }
@@ -391,7 +422,7 @@ mod tests {
                 slot if slot % 2 == 0 => "127.0.0.2",
                 _ => "127.0.0.3",
             };
-            guard.proved(ip(from), stranger);
+            guard.proved(ip(from), stranger, 0);
             guard.closed(ip(from));
         }
         // Among equals, who has been there longest; whoever came alone is among the last three.
@@ -412,6 +443,42 @@ mod tests {
         assert_eq!(guard.holds(ip("127.0.0.1"), limits::UNFINISHED / 3, 0), None);
         let must_go = guard.holds(ip("127.0.0.2"), 0, limits::UNFINISHED / 2);
         assert_eq!(must_go, Some(vec![conn(1), conn(2)]));
+    }
+
+    #[test]
+    fn of_who_is_known_nothing_is_left_but_a_count() {
+        // design 9: nothing that a stranger sends costs more for all who are there already
+        let limits = Limits::default();
+        let mut guard = Guard::default();
+        for slot in 0..1000 {
+            let from = IpAddr::V4(slot.into());
+            assert!(guard.opened(from, conn(slot), &limits));
+            guard.holds(from, 0, 7);
+            guard.proved(from, conn(slot), 7);
+        }
+        assert_eq!((guard.connections(), guard.unfinished()), (1000, 0));
+        assert_eq!((guard.doors.len(), guard.crowds.0.len(), guard.hoards.0.len()), (0, 0, 0));
+        (0..1000).for_each(|slot| guard.closed(IpAddr::V4(u32::into(slot))));
+        assert_eq!(guard.len(), 0);
+    }
+
+    #[test]
+    fn who_has_proved_himself_is_known_until_many_others_have() {
+        // design 3: nothing that one input does takes longer for those who are there already
+        let user = |n: usize| Address::parse(&format!("u{n}@a.test"), &Domains::default()).unwrap();
+        let (mut guard, mut now) = (Guard::default(), Now::default());
+        let here = ip("127.0.0.1");
+        let all = PARTS * ENTRIES;
+        for n in 0..2 * all {
+            now.tick = now.tick + Duration::from_millis(1);
+            guard.succeeded(now, here, &user(n));
+            guard.succeeded(now, here, &user(0));
+        }
+        assert!((all / 3..=all).contains(&guard.proved.len()), "{}", guard.proved.len());
+        let knows = |now, n| guard.knows(now, here, &user(n));
+        assert!(knows(now, 0) && !knows(now, 1) && knows(now, 2 * all - all / 4), "by when they came last");
+        now.tick = now.tick + PROVED;
+        assert!(!knows(now, 0));
     }
 
     #[test]
@@ -439,7 +506,7 @@ mod tests {
         for n in 0..ACCOUNT {
             guard.failed(now, ip(&format!("10.0.0.{n}")), Some(&user("alice@a.test")), true);
         }
-        for n in 0..2 * ENTRIES {
+        for n in 0..2 * PARTS * ENTRIES {
             guard.failed(
                 now,
                 ip(&format!("10.1.{}.{}", n / 200 % 250, n % 200)),
@@ -448,6 +515,6 @@ mod tests {
             );
         }
         assert!(!guard.may_try(now, ip("10.9.9.9"), &user("alice@a.test"), true));
-        assert!(guard.accounts.len() <= ENTRIES && guard.pairs.len() <= ENTRIES);
+        assert!(guard.accounts.len() <= PARTS * ENTRIES && guard.pairs.len() <= PARTS * ENTRIES);
     }
 }

@@ -425,13 +425,10 @@ impl Core {
 
     /// A connection is no stranger's any more: it has shown who it is, or is on its way out.
     pub fn disown(&mut self, ip: std::net::IpAddr, id: ConnId) {
-        self.guard.proved(ip, id);
-        if let Some(conn) = self.io.conns.get_mut(id) {
-            let held = std::mem::take(&mut conn.held);
-            self.guard.holds(ip, held as usize, 0);
-            if !matches!(conn.role, Role::Ending) {
-                self.io.outputs.push_back(Output::Known(id));
-            }
+        let Some(conn) = self.io.conns.get_mut(id) else { return self.guard.proved(ip, id, 0) };
+        self.guard.proved(ip, id, std::mem::take(&mut conn.held) as usize);
+        if !matches!(conn.role, Role::Ending) {
+            self.io.outputs.push_back(Output::Known(id));
         }
     }
 

@@ -603,6 +603,7 @@ impl Stage {
         let (online, endpoints, _, waiting) = self.node.core.hub.sizes();
         assert_eq!((online, endpoints, waiting), (0, 0, 0), "online, endpoints, requests");
         assert_eq!(self.node.core.guard.connections(), 0, "connections at the door");
+        assert_eq!(self.node.core.guard.crowding(), None, "strangers at the door");
         assert_eq!(self.node.core.turns.asking(), 0, "turns to ask DNS");
         assert_eq!(self.replied, self.asked, "every operator has his answer");
     }
