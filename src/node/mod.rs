@@ -140,6 +140,7 @@ impl Node {
         random.fill_bytes(&mut hub_seed);
         let config = seed.config;
         let open = config.simp.routing == Routing::Open;
+        let desk = Desk::new(now, seed.key, &mut random);
         let hub = Hub::new(config.domains.clone(), config.limits.clone(), open, hub_seed);
         let io = Io {
             now,
@@ -156,7 +157,7 @@ impl Node {
         let mut core = Core {
             hub,
             io,
-            desk: Desk::new(seed.key),
+            desk,
             key: Zeroizing::new(seed.key),
             guard: Guard::default(),
             turns: Turns::default(),

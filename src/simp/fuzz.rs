@@ -163,10 +163,10 @@ pub fn login(data: &[u8]) {
         assert_eq!(address.domain(), "a.test");
     }
     let _ = choose(Some(&user), true);
-    let mut desk = Desk::new([2; 32]);
     let now = Now { tick: Tick(0), date: Date(1_000_000) };
-    assert!(desk.redeem(now, &user).is_none(), "{user}");
     let mut random = ChaCha8Rng::from_seed([1; 32]);
+    let mut desk = Desk::new(now, [2; 32], &mut random);
+    assert!(desk.redeem(now, &user).is_none(), "{user}");
     let Some((nonce, opaque)) = desk.challenge(now, &user, Algorithm::Sha256, &mut random) else { return };
     let mut spoilt = opaque.clone().into_bytes();
     let at = usize::from(flip[0]) % spoilt.len().max(1);

@@ -3,9 +3,10 @@
 //! A challenge leaves no trace in memory: its `opaque` is sealed under the server's key and holds all
 //! there is to know of it. So a flood of logins costs no memory, and a `divert` can send a client to
 //! another server that has the same key. What is remembered is only that a challenge has been used
-//! (OC-16), for as long as it could be used again.
+//! (OC-16), for as long as it could be used again: a bit for each, since challenges are numbered. So none has to
+//! be forgotten too early, however many log in.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,8 +24,8 @@ use crate::limits;
 pub const FAILURE: Duration = Duration::from_millis(500);
 /// The longest user name or address in a challenge, octets.
 const USER: usize = 320;
-/// Used challenges remembered at most; beyond that the oldest are forgotten.
-const USED: usize = 100_000;
+/// Challenges whose bits are kept together.
+const SPAN: u64 = 512;
 
 /// What a challenge says, to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,33 +36,53 @@ pub struct Ticket {
     pub nonce: String,
     /// The digest.
     pub algorithm: Algorithm,
-    expires: Date,
-    serial: [u8; 12],
+    expires: Expires,
+    /// Who gave it out: a server's run.
+    series: u64,
+    /// Which of those that he has given out.
+    number: u64,
+}
+
+/// When a challenge is too old: by the clock that nobody sets, and for another server by the date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Expires {
+    tick: Tick,
+    date: Date,
+}
+
+/// Which challenges of [`SPAN`] have been used, until when that matters.
+#[derive(Debug, Default)]
+struct Used {
+    bits: [u64; (SPAN / 64) as usize],
+    until: Tick,
 }
 
 /// Makes challenges and opens them again.
 pub struct Desk {
     /// Always some: the key has the cipher's length.
     cipher: Option<LessSafeKey>,
-    used: HashSet<[u8; 12]>,
-    order: VecDeque<(Date, [u8; 12])>,
+    started: Date,
+    series: u64,
+    given: u64,
+    /// By series, and number divided by [`SPAN`].
+    used: HashMap<(u64, u64), Used>,
 }
 
 impl Desk {
-    /// Challenges that are remembered as used.
+    /// What is remembered of used challenges, entries.
     pub fn size(&self) -> usize {
-        self.used.len().max(self.order.len())
+        self.used.len()
     }
 
-    /// Under a key from the server's key file.
-    pub fn new(key: [u8; 32]) -> Desk {
+    /// Under a key from the server's key file. It may be another server's too, and it was ours before the start.
+    pub fn new(now: Now, key: [u8; 32], random: &mut impl Rng) -> Desk {
         let cipher = UnboundKey::new(&CHACHA20_POLY1305, &key).map(LessSafeKey::new).ok();
-        Desk { cipher, used: HashSet::new(), order: VecDeque::new() }
+        Desk { cipher, started: now.date, series: random.next_u64(), given: 0, used: HashMap::new() }
     }
 
     /// A new challenge: nonce and `opaque`. None if the user name is beyond any that exists.
     pub fn challenge(
-        &self,
+        &mut self,
         now: Now,
         user: &str,
         algorithm: Algorithm,
@@ -74,15 +95,19 @@ impl Desk {
         random.fill_bytes(&mut nonce);
         let mut serial = [0; 12];
         random.fill_bytes(&mut serial);
-        let expires = now.date + limits::CHALLENGE;
-        let mut opaque = Vec::with_capacity(12 + 25 + user.len() + CHACHA20_POLY1305.tag_len());
+        let number = self.given;
+        self.given += 1;
+        let mut opaque = Vec::with_capacity(12 + 49 + user.len() + CHACHA20_POLY1305.tag_len());
         opaque.extend_from_slice(&serial);
         opaque.push(match algorithm {
             Algorithm::Md5 => 0,
             Algorithm::Sha256 => 1,
             Algorithm::Plain => 2,
         });
-        opaque.extend_from_slice(&expires.0.to_be_bytes());
+        opaque.extend_from_slice(&(now.tick + limits::CHALLENGE).0.to_be_bytes());
+        opaque.extend_from_slice(&(now.date + limits::CHALLENGE).0.to_be_bytes());
+        opaque.extend_from_slice(&self.series.to_be_bytes());
+        opaque.extend_from_slice(&number.to_be_bytes());
         opaque.extend_from_slice(&nonce);
         opaque.extend_from_slice(user.as_bytes());
         let (_, text) = opaque.split_first_chunk_mut::<12>()?;
@@ -99,7 +124,10 @@ impl Desk {
         let nonce = Nonce::assume_unique_for_key(*serial);
         let plain = self.cipher.as_ref()?.open_in_place(nonce, Aad::empty(), sealed).ok()?;
         let (algorithm, rest) = plain.split_first()?;
-        let (expires, rest) = rest.split_first_chunk::<8>()?;
+        let (tick, rest) = rest.split_first_chunk::<8>()?;
+        let (date, rest) = rest.split_first_chunk::<8>()?;
+        let (series, rest) = rest.split_first_chunk::<8>()?;
+        let (number, rest) = rest.split_first_chunk::<8>()?;
         let (nonce, user) = rest.split_first_chunk::<16>()?;
         let ticket = Ticket {
             user: String::from_utf8(user.to_vec()).ok()?,
@@ -109,26 +137,38 @@ impl Desk {
                 1 => Algorithm::Sha256,
                 _ => Algorithm::Plain,
             },
-            expires: Date(i64::from_be_bytes(*expires)),
-            serial: *serial,
+            expires: Expires { tick: Tick(u64::from_be_bytes(*tick)), date: Date(i64::from_be_bytes(*date)) },
+            series: u64::from_be_bytes(*series),
+            number: u64::from_be_bytes(*number),
         };
         self.use_up(now, ticket)
     }
 
     fn use_up(&mut self, now: Now, ticket: Ticket) -> Option<Ticket> {
-        while self.order.front().is_some_and(|(expires, _)| *expires <= now.date) || self.order.len() > USED {
-            if let Some((_, serial)) = self.order.pop_front() {
-                self.used.remove(&serial);
-            }
-        }
-        // A clock set back must not make a challenge live for days.
-        let lifetime = ticket.expires.since(now.date);
-        if ticket.expires <= now.date || lifetime > limits::CHALLENGE * 2 || !self.used.insert(ticket.serial)
-        {
+        let Expires { tick, date } = ticket.expires;
+        let lives = if ticket.series == self.series {
+            tick > now.tick
+        } else {
+            // Nobody knows any more which were used before the start. And a clock set back must not make a
+            // challenge live for days.
+            date > now.date
+                && date.since(now.date) <= limits::CHALLENGE * 2
+                && date >= self.started + limits::CHALLENGE
+        };
+        if !lives {
             return None;
         }
-        self.order.push_back((ticket.expires, ticket.serial));
-        Some(ticket)
+        let place = (ticket.series, ticket.number / SPAN);
+        if !self.used.contains_key(&place) {
+            self.used.retain(|_, used| used.until > now.tick);
+        }
+        let used = self.used.entry(place).or_default();
+        used.until = now.tick + limits::CHALLENGE * 2;
+        let bits = used.bits.get_mut((ticket.number % SPAN / 64) as usize)?;
+        let bit = 1 << (ticket.number % 64);
+        let first = *bits & bit == 0;
+        *bits |= bit;
+        first.then_some(ticket)
     }
 }
 
@@ -197,21 +237,66 @@ mod tests {
     fn a_challenge_is_used_once_and_in_time() {
         // OC-16, SIMP-7.1-7
         let mut random = ChaCha8Rng::from_seed([1; 32]);
-        let mut desk = Desk::new([2; 32]);
-        let now = Now { tick: Tick(0), date: Date(1_000_000) };
+        let now = Now { tick: Tick(5), date: Date(1_000_000) };
+        let mut desk = Desk::new(now, [2; 32], &mut random);
         let (nonce, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
         let (_, other) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
         assert_ne!(opaque, other);
         let ticket = desk.redeem(now, &opaque).unwrap();
         assert_eq!((ticket.user.as_str(), &ticket.nonce), ("alice", &nonce));
         assert_eq!(desk.redeem(now, &opaque), None);
-        let late = Now { date: now.date + limits::CHALLENGE, ..now };
+        let late = Now { tick: now.tick + limits::CHALLENGE, ..now };
         assert_eq!(desk.redeem(late, &other), None);
-        let mut foreign = Desk::new([3; 32]);
+        let mut foreign = Desk::new(now, [3; 32], &mut random);
         assert_eq!(foreign.redeem(now, &other), None);
         for damaged in ["", "x", &other[1..], &other.to_uppercase()] {
             assert_eq!(desk.redeem(now, damaged), None);
         }
+    }
+
+    #[test]
+    fn a_challenge_is_good_at_another_server_with_the_same_key() {
+        // OC-16, SIMP-6.5-2
+        let mut random = ChaCha8Rng::from_seed([1; 32]);
+        let at = |tick: u64, date: i64| Now { tick: Tick(tick), date: Date(date) };
+        let mut here = Desk::new(at(0, 0), [2; 32], &mut random);
+        let mut there = Desk::new(at(9_000_000, 0), [2; 32], &mut random);
+        let mut given = |now| here.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap().1;
+        let (first, second, third) = (given(at(10, 10)), given(at(10, 10)), given(at(10, 10)));
+        assert!(there.redeem(at(9_000_000, 20), &first).is_some());
+        assert!(there.redeem(at(9_000_000, 20), &first).is_none());
+        assert!(there.redeem(at(9_000_000, 60_010), &second).is_none(), "it is over");
+        // Which of them it had taken before it was started anew it does not know.
+        let mut again = Desk::new(at(0, 20), [2; 32], &mut ChaCha8Rng::from_seed([4; 32]));
+        assert!(again.redeem(at(0, 20), &third).is_none());
+        assert!(again.redeem(at(0, 20), &given(at(20, 20))).is_some());
+    }
+
+    #[test]
+    fn however_many_log_in_none_does_twice_by_the_same_challenge() {
+        // OC-16
+        let mut random = ChaCha8Rng::from_seed([1; 32]);
+        let mut now = Now::default();
+        let mut desk = Desk::new(now, [2; 32], &mut random);
+        let mut given = Vec::new();
+        // More than two thousand a second, and of some challenges nobody makes use.
+        for n in 0..120_000 {
+            now.tick = Tick(n * 59 / 120);
+            let (_, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
+            if n % 7 != 0 {
+                assert!(desk.redeem(now, &opaque).is_some(), "{n}");
+                given.push(opaque);
+            }
+        }
+        assert!(given.iter().all(|opaque| desk.redeem(now, opaque).is_none()));
+        assert!(desk.size() <= 120_000 / SPAN as usize + 1, "{}", desk.size());
+        // Nothing is kept for ever.
+        now.tick = now.tick + limits::CHALLENGE * 2;
+        for _ in 0..SPAN {
+            let (_, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
+            assert!(desk.redeem(now, &opaque).is_some());
+        }
+        assert!(desk.size() <= 2, "{}", desk.size());
     }
 
     #[test]
