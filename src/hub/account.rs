@@ -115,7 +115,8 @@ impl Account {
             watches: Watchers::default(),
             behind: 0,
             serial: 0,
-            watching: record.watching.into_iter().map(Watching::kept).collect(),
+            // What this server had asked for by itself is not taken up again: `ending` looks after it.
+            watching: record.watching.into_iter().filter(|o| !o.automatic).map(Watching::kept).collect(),
             waiting: record.waiting,
             delivering: 0,
             unwanted: 0,

@@ -518,6 +518,7 @@ impl Hub {
             Origin::Hub(Errand::Watch { key, holder, ask }) => {
                 self.watching_answered(now, key, (holder, ask), to, reply, out)
             }
+            Origin::Hub(Errand::End { ending }) => self.ending_answered(now, ending, &reply, out),
             Origin::Hub(Errand::Item { key, item }) => self.item_answered(now, key, item, from, answer, out),
             Origin::Peer { handle, tag } => {
                 if kind == Kind::Message {

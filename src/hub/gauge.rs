@@ -25,6 +25,7 @@ impl Hub {
                 self.remotes.values().flat_map(|r| lanes.iter().map(|t| r.lane(*t).len())).sum(),
             ),
             ("granting", self.granting.len()),
+            ("endings", self.endings.len()),
             ("hub timers", self.timers.size()),
             ("refusals", self.refusals.len()),
             ("unreported", self.unreported.len()),

@@ -9,8 +9,8 @@
 //! * [`delivery`](self): who gets what; the rules on one page.
 //! * `account`, `endpoint`: users of ours in memory, and their live contacts.
 //! * `subscription`, `granting`, `telling`: who watches our users, and what they are told; `mappings`: who sees what.
-//! * `watching`, `contacts`: whom our users watch.
-//! * `items`: what waits for a login; `own`: what a user and the operator change.
+//! * `watching`, `contacts`: whom our users watch; `ending`: what of that has to be ended elsewhere.
+//! * `reading`: what the store is asked, and what waits for that. `items`: what waits for a login; `own`: what a user and the operator change.
 //! * `transaction`: requests on their way; `holding`: how much of them is in memory; `remote`: those that other domains' servers have yet to answer.
 //!
 //! Nothing here does I/O, reads a clock or draws its own randomness: [`Hub::new`] takes a seed.
@@ -20,6 +20,7 @@ pub mod acl;
 pub mod address;
 mod contacts;
 mod delivery;
+mod ending;
 mod endpoint;
 pub mod fuzz;
 mod gauge;
@@ -32,6 +33,7 @@ mod mappings;
 pub mod op;
 mod own;
 pub mod pattern;
+mod reading;
 mod remote;
 mod subscription;
 mod telling;
@@ -51,13 +53,13 @@ use crate::federation::Traffic;
 use crate::limits::{self, Limits};
 use crate::node::io::ControlId;
 use crate::store::record::{
-    AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read,
-    Reading, Write,
+    AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read, Write,
 };
 use crate::table::Table;
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
+use ending::Endings;
 use granting::Granting;
 use holding::Holding;
 use later::Later;
@@ -120,6 +122,11 @@ pub enum Errand {
         /// Tells this request from another.
         ask: u32,
     },
+    /// A subscription of a user of ours ends elsewhere.
+    End {
+        /// Which end.
+        ending: u32,
+    },
     /// An item is delivered.
     Item {
         /// To whom.
@@ -149,6 +156,8 @@ pub enum Purpose {
     ToldOnline,
     /// Kept messages that are too old.
     Expired,
+    /// Subscriptions elsewhere that an earlier run has left.
+    Leftovers,
 }
 
 /// What the hub wants done at once. Implementations only queue octets and jobs; they never call back.
@@ -217,6 +226,7 @@ enum Then {
     Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
     Dropped { key: AccountKey, origin: Origin, watcher: Address, token: Option<String> },
     Remembered { key: AccountKey, origin: Origin, outbound: Outbound, reply: Box<Reply<'static>> },
+    Noted { key: AccountKey, holder: Holder, presentity: Address },
     Edited { key: AccountKey },
     ProfileSet { key: AccountKey, origin: Origin, profile: Entries, contacts: Vec<Address> },
     AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
@@ -237,6 +247,11 @@ enum Due {
     Refusals,
     Return,
     Reports,
+    /// What the store would not take is written again.
+    Notes,
+    Leftovers,
+    /// The end of a subscription elsewhere is tried again.
+    Ending(u32),
     Sweep,
     /// More watchers are to be told than was good at once.
     Tell,
@@ -286,6 +301,7 @@ pub struct Hub {
     holding: Holding,
     remotes: HashMap<Arc<str>, Remote, FixedState>,
     granting: Granting,
+    endings: Endings,
     /// Counts what is asked for by [`Errand::Watch`].
     asks: u32,
     timers: Timers<Due>,
@@ -332,6 +348,7 @@ impl Hub {
             holding: Holding::new(holding),
             remotes,
             granting: Granting::default(),
+            endings: Endings::default(),
             asks: 0,
             timers: Timers::default(),
             refusals: BTreeMap::new(),
@@ -356,6 +373,7 @@ impl Hub {
     /// Asks the store what the last run left to be put right.
     pub fn start(&mut self, now: Now, out: &mut impl Outlet) {
         out.read(Read::ToldOnline, Purpose::ToldOnline);
+        self.look_for_leftovers(now, out);
         self.timers.arm(now.tick + RETURN, Due::Return);
         self.timers.arm(now.tick, Due::Sweep);
     }
@@ -391,100 +409,6 @@ impl Hub {
         match self.names.get(address) {
             Some(Name::Here(key)) => Some(*key),
             Some(Name::Loading(..)) | None => None,
-        }
-    }
-
-    /// Does something with an account of ours, reading it first if need be.
-    fn with_account(&mut self, now: Now, address: Address, parked: Parked, out: &mut impl Outlet) {
-        match self.names.get_mut(&address) {
-            Some(Name::Here(key)) => {
-                let key = *key;
-                self.unpark(now, Some(key), parked, out);
-            }
-            Some(Name::Loading(waiting, _)) => waiting.push(parked),
-            None => {
-                self.names.insert(address.clone(), Name::Loading(vec![parked], self.epoch));
-                out.read(Read::Account(address.clone()), Purpose::Account(address));
-            }
-        }
-    }
-
-    fn unpark(&mut self, now: Now, key: Option<AccountKey>, parked: Parked, out: &mut impl Outlet) {
-        match (parked, key) {
-            (Parked::Request { origin, envelope, arrived }, key) => {
-                let kind = Kind::from(&envelope.request);
-                self.arrived = Some(arrived);
-                match key {
-                    Some(key) => self.request_here(now, origin, kind, key, *envelope, out),
-                    None => {
-                        let answer = Answer::refused(Refusal::NotFound);
-                        self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
-                    }
-                }
-                self.arrived = None;
-            }
-            (Parked::Login(handle), key) => self.prepared(handle, key, out),
-            (Parked::Failure { kind, replaces }, Some(key)) => self.failure_here(now, key, kind, replaces),
-            (Parked::Failure { replaces, .. }, None) => self.remove_replaced(replaces),
-            (Parked::Look, Some(key)) => self.mark_dirty(key),
-            (Parked::Look, None) => {}
-        }
-    }
-
-    /// The store has answered.
-    pub fn read_done(&mut self, now: Now, purpose: Purpose, reading: Reading, out: &mut impl Outlet) {
-        match (purpose, reading) {
-            (Purpose::Account(address), Reading::Account(record)) => {
-                let Some(Name::Loading(waiting, epoch)) = self.names.remove(&address) else { return };
-                if epoch != self.epoch {
-                    // The operator has changed something since: what was read may be out of date.
-                    self.names.insert(address.clone(), Name::Loading(waiting, self.epoch));
-                    return out.read(Read::Account(address.clone()), Purpose::Account(address));
-                }
-                let key = record.map(|record| {
-                    let account = Account::from_record(*record, &self.domains);
-                    let address = account.address.clone();
-                    let unsure = account.told_online.is_some() || account.untold;
-                    let key = self.accounts.insert(account);
-                    self.names.insert(address, Name::Here(key));
-                    // Those who were online when the server ended have time to come back.
-                    if unsure && !self.returning {
-                        self.mark_dirty(key);
-                    }
-                    key
-                });
-                for parked in waiting {
-                    self.unpark(now, key, parked, out);
-                }
-                if let Some(key) = key {
-                    self.may_forget(key);
-                }
-            }
-            (Purpose::Account(address), _) => {
-                // The store has failed: nobody is told that the user does not exist.
-                let Some(Name::Loading(waiting, _)) = self.names.remove(&address) else { return };
-                for parked in waiting {
-                    match parked {
-                        Parked::Request { origin, envelope, .. } => {
-                            let kind = Kind::from(&envelope.request);
-                            let answer = Answer::refused(Refusal::Resources);
-                            self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
-                        }
-                        Parked::Login(handle) => out.ready(handle, None),
-                        Parked::Failure { kind, replaces: None } => {
-                            self.report_again(now, address.clone(), kind);
-                        }
-                        // The kept message is still there: the next sweep finds it again.
-                        Parked::Failure { replaces: Some(_), .. } => {}
-                        Parked::Look => self.expected.push_back(address.clone()),
-                    }
-                }
-            }
-            (Purpose::Items(key), Reading::Items(items)) => self.items_read(now, key, Some(items), out),
-            (Purpose::Items(key), _) => self.items_read(now, key, None, out),
-            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses.into(),
-            (Purpose::Expired, Reading::Expired(expired)) => self.messages_expired(now, expired, out),
-            (Purpose::ToldOnline | Purpose::Expired, _) => {}
         }
     }
 
@@ -558,6 +482,7 @@ impl Hub {
                     out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
                 }
             }
+            Then::Noted { key, holder, presentity } => self.noted(now, key, holder, presentity, outcome),
             Then::Edited { key } => {
                 self.unsettle(key);
                 self.edited(now, key, outcome, out);
@@ -636,6 +561,9 @@ impl Hub {
                 // The end of this tick goes on with them.
                 Due::Tell => {}
                 Due::Return => self.look_after_missing(now, out),
+                Due::Notes => self.note_again(),
+                Due::Leftovers => self.look_for_leftovers(now, out),
+                Due::Ending(number) => self.ending_due(now, number, out),
                 Due::Reports => {
                     for (address, kind) in std::mem::take(&mut self.unreported) {
                         self.with_account(now, address, Parked::Failure { kind, replaces: None }, out);
@@ -655,20 +583,6 @@ impl Hub {
     /// When [`Hub::wake`] is wanted.
     pub fn next_wake(&self) -> Option<Tick> {
         self.timers.next()
-    }
-
-    /// Those who were online when the server last ended and have not come back are offline: their watchers
-    /// hear of it, some at a time.
-    fn look_after_missing(&mut self, now: Now, out: &mut impl Outlet) {
-        self.returning = false;
-        // Not all of them are moved for each lot: there may be a million.
-        for _ in 0..RETURN_AT_ONCE {
-            let Some(address) = self.expected.pop_front() else { break };
-            self.with_account(now, address, Parked::Look, out);
-        }
-        if !self.expected.is_empty() {
-            self.timers.arm(now.tick + AGAIN, Due::Return);
-        }
     }
 
     /// The state of the operator's changes; what was read before the last of them is read again.

@@ -137,7 +137,7 @@ impl Watching {
             token: outbound.token,
             expires: outbound.expires,
             unleased: false,
-            holder: if outbound.automatic { Holder::List } else { Holder::Client },
+            holder: Holder::Client,
             state: WatchingState::Live { renew: None },
             seen: None,
             granted: true,

@@ -108,6 +108,10 @@ impl Hub {
         let token = match account.take_watching(Holder::Endpoint(id), &presentity) {
             Some(watching) => {
                 overtaken(watching.waiting, &presentity, out);
+                if !self.domains.contains(presentity.domain()) {
+                    let lease = (watching.token, watching.expires);
+                    return self.end_for(now, key, (handle, tag), presentity, lease, (native, trail), out);
+                }
                 watching.token
             }
             // That there is none is the presentity's server's to say.
@@ -139,15 +143,22 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let Some(watching) = account.take_watching(holder, presentity) else { return };
-        let watcher = account.address.clone();
         overtaken(watching.waiting, presentity, out);
         if !watching.token.is_empty() {
-            self.end_foreign(now, watcher, watching.presentity, watching.token, out);
+            let lease = (watching.token, watching.expires);
+            self.end_own(now, key, watching.presentity, lease, out);
         }
     }
 
     /// Ends a subscription that nobody here wants any more; nobody waits for the answer.
-    fn end_foreign(&mut self, now: Now, from: Address, to: Address, token: String, out: &mut impl Outlet) {
+    pub(super) fn end_foreign(
+        &mut self,
+        now: Now,
+        from: Address,
+        to: Address,
+        token: String,
+        out: &mut impl Outlet,
+    ) {
         let request = Request::Unsubscribe { token: token.into() };
         self.request(now, Origin::Nobody, Envelope::ours(from, to, request), out);
     }
@@ -206,7 +217,6 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let watcher = account.address.clone();
         let watching = account.watching_mut(holder, presentity);
         let Some((watching, tries)) = watching.and_then(|watching| match watching.state {
             WatchingState::Asking { tries } if watching.ask == ask => Some((watching, tries)),
@@ -216,7 +226,8 @@ impl Hub {
             if let Answer::Granted { millis, token, .. } = &reply.answer
                 && !account.has_given_up(holder, presentity, *millis, token)
             {
-                self.end_foreign(now, watcher, presentity.clone(), token.to_string(), out);
+                let expires = millis.map(|millis| now.date + Duration::from_millis(millis.max(0) as u64));
+                self.end_own(now, key, presentity.clone(), (token.to_string(), expires), out);
             }
             return;
         };
@@ -225,7 +236,8 @@ impl Hub {
             Answer::Granted { report, millis, token } if token.len() <= limits::FOREIGN_TOKEN => {
                 let lease = millis.map(|millis| Duration::from_millis(millis.max(1000) as u64));
                 watching.state = WatchingState::Live { renew: lease.map(|lease| now.tick + lease * 4 / 5) };
-                let had_lease = watching.expires.is_some();
+                let before = watching.expires;
+                let known = watching.granted && before.is_none() && lease.is_none();
                 watching.expires = lease.map(|lease| now.date + lease);
                 watching.granted = true;
                 let old = std::mem::replace(&mut watching.token, token.to_string());
@@ -233,9 +245,12 @@ impl Hub {
                 if !waiting.is_empty() {
                     watching.seen = Some(mark_of_presence(&report.presence));
                 }
+                if !known || old != *token {
+                    self.note(key, holder, presentity);
+                }
                 // One lease is enough: the watcher's server has room for a few only.
-                if had_lease && !old.is_empty() && old != *token {
-                    self.end_foreign(now, watcher, presentity.clone(), old, out);
+                if before.is_some() && !old.is_empty() && old != *token {
+                    self.end_own(now, key, presentity.clone(), (old, before), out);
                 }
                 if waiting.is_empty() {
                     self.show(now, key, holder, report, out);
@@ -252,7 +267,8 @@ impl Hub {
             }
             _ if holder == Holder::List => watching.state = WatchingState::Refused,
             _ => {
-                account.take_watching(holder, presentity);
+                let token = account.take_watching(holder, presentity).map(|watching| watching.token);
+                self.unnote(key, presentity, token.unwrap_or_default());
                 if waiting.is_empty() {
                     self.say_ended(now, key, holder, presentity, out);
                 }
@@ -416,20 +432,25 @@ impl Hub {
         let is_it = |w: &Watching| which.is(w);
         // Where somebody waits to hear whether it was granted anew, that answer is still to come.
         let over = |w: &Watching| is_it(w) && matches!(w.holder, Holder::Endpoint(_)) && w.waiting.is_empty();
+        let gone = account.watching.of(presentity).iter().filter(|w| over(w)).map(|w| w.token.clone());
+        let mut gone: Vec<String> = gone.collect();
         account.watching.retain_of(presentity, |w| !over(w));
         let left = account.watching.of_mut(presentity);
         left.iter_mut().filter(|w| is_it(w)).for_each(|w| w.granted = false);
         if let Some(watching) = left.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
             let at = now.tick + RETRY;
-            watching.token.clear();
+            gone.push(std::mem::take(&mut watching.token));
             watching.state = WatchingState::Again { at, tries: 1 };
             self.schedule_at(now, key, at);
+        }
+        for token in gone {
+            self.unnote(key, presentity, token);
         }
     }
 }
 
 /// May the same be granted a little later?
-fn is_passing(refusal: Refusal) -> bool {
+pub(super) fn is_passing(refusal: Refusal) -> bool {
     use Refusal::{Communications, NoAnswer, NoSuchDomain, QuotaExceeded, Resources};
     matches!(refusal, Communications | NoSuchDomain | NoAnswer | Resources | QuotaExceeded)
 }

@@ -9,7 +9,8 @@ use super::error::Trouble;
 use super::key::KeyFile;
 use super::record::{
     AccountId, AccountRecord, CredentialRecord, DeviceKey, Document, Entries, ExpiredMessage, Gist, Inbound,
-    Item, ItemId, ItemKind, KeptMessage, Mapping, Outbound, PeerRule, Read, Reading, Shown, WatcherPolicy,
+    Item, ItemId, ItemKind, KeptMessage, Leftover, Mapping, Outbound, PeerRule, Read, Reading, Shown,
+    WatcherPolicy,
 };
 use crate::clock::Date;
 use crate::credential::PasswordRecord;
@@ -38,6 +39,7 @@ fn answer_on(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, T
         Read::Items { account, limit, skip } => Reading::Items(items(conn, *account, *limit, *skip)?),
         Read::PeerRules => Reading::PeerRules(peer_rules(conn)?),
         Read::ToldOnline => Reading::Addresses(told_online(conn)?),
+        Read::Leftovers { after, limit } => Reading::Leftovers(leftovers(conn, *after, *limit)?),
         Read::ExpiredMessages { before, limit } => Reading::Expired(expired(conn, *before, *limit)?),
     })
 }
@@ -261,6 +263,26 @@ fn expired(conn: &Connection, before: Date, limit: u32) -> Result<Vec<ExpiredMes
             recipient: address_at(row, 2)?,
             sender: address_at(row, 3)?,
             sent: Date(row.get(4)?),
+        })
+    })
+}
+
+/// Each row is passed once, from one answer to the next.
+fn leftovers(conn: &Connection, after: i64, limit: u32) -> Result<Vec<Leftover>, Trouble> {
+    let sql = "SELECT o.id, o.account, a.address, o.presentity, o.token, o.expires
+               FROM outbound o JOIN account a ON a.id = o.account
+               WHERE o.automatic = 1 AND o.id > ?1 ORDER BY o.id LIMIT ?2";
+    all(conn, sql, params![after, limit], |row| {
+        Ok(Leftover {
+            row: row.get(0)?,
+            account: AccountId(row.get(1)?),
+            watcher: address_at(row, 2)?,
+            outbound: Outbound {
+                presentity: address_at(row, 3)?,
+                token: row.get(4)?,
+                expires: date_at(row, 5)?,
+                automatic: true,
+            },
         })
     })
 }

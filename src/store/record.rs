@@ -156,7 +156,8 @@ pub struct Outbound {
     pub token: String,
     /// When its lease is over; none: it lasts until it is ended.
     pub expires: Option<Date>,
-    /// Made by the contact place for a buddy (SIMP-15-1), not by the client itself.
+    /// Asked for by the server, for a contact list (SIMP-15-1) or as long as a connection lasts (PITP-11.7-5): it is
+    /// written down so that it can be ended after a crash.
     pub automatic: bool,
 }
 
@@ -219,6 +220,19 @@ pub struct ExpiredMessage {
     pub sender: Address,
     /// When.
     pub sent: Date,
+}
+
+/// A subscription of a user of ours that the server has asked for by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Its row.
+    pub row: i64,
+    /// Whose.
+    pub account: AccountId,
+    /// His address.
+    pub watcher: Address,
+    /// The subscription.
+    pub outbound: Outbound,
 }
 
 /// What a login is checked against.
@@ -285,6 +299,13 @@ pub enum Read {
         /// How many at once.
         limit: u32,
     },
+    /// Subscriptions of our users that the server has asked for by itself, in the order of their rows.
+    Leftovers {
+        /// Behind this row.
+        after: i64,
+        /// How many at once.
+        limit: u32,
+    },
 }
 
 /// An answer to a [`Read`], of the same name.
@@ -302,6 +323,8 @@ pub enum Reading {
     Addresses(Vec<Address>),
     /// Of `ExpiredMessages`.
     Expired(Vec<ExpiredMessage>),
+    /// Of `Leftovers`.
+    Leftovers(Vec<Leftover>),
     /// The disk or the database failed; the cause is in the log.
     Failed,
 }

@@ -14,6 +14,7 @@ mod faults;
 mod grammar;
 mod hostile;
 mod kept;
+mod leases;
 mod matrix;
 mod peers;
 mod people;

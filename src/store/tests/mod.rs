@@ -286,8 +286,16 @@ fn subscriptions_are_kept_in_order_with_their_leases() {
     }
     let renewed = Outbound { automatic: true, ..outbound(carol, "x", 7000) };
     done(&mut store, Write::PutOutbound { account: id, outbound: renewed.clone() });
-    let expected = vec![outbound(BOB, "x", 5000), renewed, outbound(carol, "y", 5000)];
+    let expected = vec![outbound(BOB, "x", 5000), renewed.clone(), outbound(carol, "y", 5000)];
     assert_eq!(account(&store, ALICE).unwrap().watching, expected);
+    let leftovers = |after| match store.read(&Read::Leftovers { after, limit: 10 }) {
+        Reading::Leftovers(leftovers) => leftovers,
+        other => panic!("{other:?}"),
+    };
+    let left = leftovers(0);
+    let whose: Vec<_> = left.iter().map(|l| (l.account, l.watcher.as_str(), &l.outbound)).collect();
+    assert_eq!(whose, [(id, ALICE, &renewed)]);
+    assert_eq!(leftovers(left[0].row), []);
     let remove = |presentity: &str, token: Option<&str>| Write::RemoveOutbound {
         account: id,
         presentity: address(presentity),

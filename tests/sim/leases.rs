@@ -1,0 +1,91 @@
+//! What a home server has asked for at another by itself, and lost in a crash: it is ended there, so that its users can
+//! go on watching.
+
+use std::time::Duration;
+
+use hearth::limits::{SUBSCRIPTIONS_NAMED, SUBSCRIPTIONS_PER_PAIR};
+use hearth::sim::client::Stage;
+use hearth::sim::clients::client_address;
+use hearth::sim::sasl::Entrance;
+use hearth::sim::stage::publish;
+use hearth::sim::world::{HostId, World, config};
+use hearth::store::record::{Change, WatcherPolicy};
+
+use crate::seeds;
+
+/// Two homes: `a.test`, which asks the other one by this family, and `b.test`, which tells it news by SIMP.
+fn homes(seed: u64, asks_by: &str) -> (World, HostId, HostId) {
+    let mut world = World::new(seed);
+    let home = |world: &mut World, domain, family| {
+        let address = world.next_address();
+        let home = world.add_host(config(&[domain], address));
+        publish(world, domain, family, address);
+        home
+    };
+    let (a, b) = (home(&mut world, "a.test", "simp"), home(&mut world, "b.test", asks_by));
+    world.add_user(a, "alice@a.test");
+    world.add_user(b, "bob@b.test");
+    let change = Change::SetWatchers { address: "bob@b.test".to_owned(), watchers: WatcherPolicy::Allow };
+    world.change(b, change);
+    (world, a, b)
+}
+
+/// Subscriptions that the presentity's home has.
+fn watches(world: &World, home: HostId) -> usize {
+    let node = world.hosts[home.0].node.as_ref().expect("a running node");
+    let mut gauge = node.gauge().into_iter();
+    gauge.find(|(what, _)| *what == "watches").expect("a gauge of watches").1
+}
+
+// PITP-11.7-5 PITP-15.11-2 OC-41
+#[test]
+fn connections_that_are_lost_in_crashes_keep_nobody_from_watching_anew() {
+    for (seed, family) in seeds(4).zip(["imtp", "simp"].into_iter().cycle()) {
+        let (mut world, a, b) = homes(seed, family);
+        let bob = world.login(b, "bob", "bob", "key-of-bob");
+        for crash in 0..SUBSCRIPTIONS_NAMED + 2 {
+            let credentials = world.credentials("alice", "password-of-alice");
+            let label = format!("alice#{crash}/pr");
+            let alice = world.connect(a, &label, client_address(), None, Some(Entrance::new(credentials)));
+            assert_eq!(world.await_login(alice), Stage::In);
+            let entries = [
+                ("action", "subscribe"),
+                ("Subscription", "/presence:alice@a.test"),
+                ("Presentity", "presence:bob@b.test"),
+            ];
+            let id = world.request(alice, &entries);
+            let answer = world.reply(alice, &id).expect("an answer");
+            assert_eq!(answer.action(), "ok", "{answer} after {crash} crashes, asked by {family}");
+            // News do not find out which of a user's subscriptions are lost, if they name none.
+            world.request(bob, &[("action", "set profile"), ("message", &*format!("said {crash}"))]);
+            world.run_for(Duration::from_secs(1));
+            world.crash(a);
+            world.start(a);
+            world.run_for(Duration::from_secs(10));
+            assert_eq!(watches(&world, b), 0, "what {crash} crashes have left, asked by {family}");
+        }
+    }
+}
+
+// SIMP-15-1 OC-41 OC-48
+#[test]
+fn contact_lists_of_users_whose_home_crashes_again_and_again_still_work() {
+    for (seed, family) in seeds(4).zip(["simp", "imtp"].into_iter().cycle()) {
+        let (mut world, a, b) = homes(seed, family);
+        world.login(b, "bob", "bob", "key-of-bob");
+        for crash in 0..SUBSCRIPTIONS_PER_PAIR + 2 {
+            let alice = world.login(a, &format!("alice#{crash}"), "alice", "key-of-alice");
+            if crash == 0 {
+                let buddies = "<properties><entry key=\"x\">bob@b.test</entry></properties>";
+                world.request(alice, &[("action", "set profile"), ("buddies", buddies)]);
+            }
+            let shown = world.expect(alice, Duration::from_secs(30), |o| o.action() == "note change");
+            assert!(shown.is_some(), "nothing is shown after {crash} crashes, asked by {family}");
+            world.run_for(Duration::from_secs(1));
+            world.crash(a);
+            world.start(a);
+        }
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(watches(&world, b), 0, "what crashes have left, asked by {family}");
+    }
+}
