@@ -299,7 +299,7 @@ impl Feed {
         for (job, work) in self.jobs.drain(..) {
             let result = match work {
                 Job::Read(read) => JobResult::Read(self.reader.read(&read)),
-                Job::Resolve(_) | Job::VerifyPassword { .. } => JobResult::Overloaded,
+                Job::Resolve(..) | Job::VerifyPassword { .. } => JobResult::Overloaded,
             };
             self.acts.push(Act::Done(job, result));
         }

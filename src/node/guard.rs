@@ -60,7 +60,7 @@ impl Turns {
 
     /// Is it this connection's turn? If not it is remembered.
     pub fn take(&mut self, ip: IpAddr, conn: ConnId) -> bool {
-        let (asking, waiting) = self.0.entry(ip).or_default();
+        let (asking, waiting) = self.0.entry(customer(ip)).or_default();
         if *asking < ASKING {
             *asking += 1;
             return true;
@@ -71,7 +71,7 @@ impl Turns {
 
     /// One connection of this address has its answer.
     pub fn done(&mut self, ip: IpAddr) {
-        if let Some((asking, _)) = self.0.get_mut(&ip) {
+        if let Some((asking, _)) = self.0.get_mut(&customer(ip)) {
             *asking = asking.saturating_sub(1);
         }
     }
@@ -83,6 +83,7 @@ impl Turns {
 
     /// Who of this address may take the turn that is free?
     pub fn next(&mut self, ip: IpAddr) -> Option<ConnId> {
+        let ip = customer(ip);
         let (asking, waiting) = self.0.get_mut(&ip)?;
         if *asking >= ASKING {
             return None;
@@ -96,7 +97,7 @@ impl Turns {
 }
 
 /// The address that counts: with IPv6 a customer has a whole network of 64 bits.
-fn customer(ip: IpAddr) -> IpAddr {
+pub(super) fn customer(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         ip => ip,

@@ -4,12 +4,12 @@
 //! happened, then takes [`Output`]s until there are none, in order. Connections are named by the
 //! driver, links that are yet to be connections by the node.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::admin::{AdminReply, AdminRequest};
 use crate::federation::{DnsError, Place, Protocol, Published};
-use crate::hub::address::Domain;
+use crate::hub::address::{Address, Domain};
 use crate::store::record::{Batch, Committed, Read, Reading};
 
 /// A connection, named by the driver: a slot that is used again, and which use of it this is.
@@ -148,11 +148,22 @@ pub enum Input<'a> {
     Shutdown,
 }
 
+/// Who wants something of DNS. Each has a share of what is looked up at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// A user of ours.
+    User(Address),
+    /// A connection from there, or from that network, says that it speaks for a domain.
+    Stranger(IpAddr),
+    /// Whoever runs this server.
+    Operator,
+}
+
 /// Work that would block, given to a helper.
 #[derive(Debug, Clone)]
 pub enum Job {
     /// Ask DNS about a domain.
-    Resolve(Domain),
+    Resolve(Domain, Asker),
     /// Ask the store.
     Read(Read),
     /// Check a password (argon2id). Answered [`JobResult::Overloaded`] if too many wait.

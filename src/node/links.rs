@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conns::Vouched;
-use super::io::{ConnId, DialId, Job, Output};
+use super::io::{Asker, ConnId, DialId, Job, Output};
 use super::{Due, Event, Io, Purpose, Role, wire};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
@@ -51,6 +51,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub const PAUSE_MOST: Duration = Duration::from_secs(8);
 /// Until the rules about peers are read again where that has failed.
 const RULES_AGAIN: Duration = Duration::from_secs(1);
+/// So many of those who wait for a domain ask DNS about it: one may have to wait for his turn longer than others.
+const ASKERS: usize = 4;
 /// Peer domains remembered; one more than that has to wait until one is forgotten.
 const DOMAINS: usize = 20_000;
 /// So often at most those of them are forgotten that could not be reached, where there are too many.
@@ -135,6 +137,14 @@ fn size(envelope: &Envelope<'_>) -> usize {
     size_of::<Envelope<'_>>() + body + envelope.native.as_ref().map_or(0, |native| native.octets.len())
 }
 
+/// In whose share of DNS a request's domain is looked up: news go out for the one whose they are.
+fn asker(envelope: &Envelope<'_>) -> Asker {
+    Asker::User(match &envelope.request {
+        Request::Change(notice) | Request::End(notice) => notice.report.presentity.clone(),
+        _ => envelope.from.clone(),
+    })
+}
+
 /// A search for a link.
 #[derive(Debug, Default)]
 struct Round {
@@ -165,8 +175,10 @@ impl Round {
 struct Peer {
     links: [Link; 3],
     lanes: [Lane; 3],
-    /// DNS was asked, for whichever lane.
-    resolving: bool,
+    /// Who has asked DNS, for whichever lane, since it was last at rest.
+    askers: Vec<Asker>,
+    /// Questions to it without an answer.
+    questions: usize,
     used: Tick,
     /// When its timer comes.
     armed: Option<Tick>,
@@ -392,8 +404,10 @@ impl Io {
         }
         lane.queued += size;
         lane.queue.push_back((now.tick, tx, envelope.clone().into_owned()));
-        if matches!(lane.way, Way::Idle) {
-            self.start(&domain, traffic);
+        match lane.way {
+            Way::Idle => self.start(&domain, traffic),
+            Way::Resolving => self.ask_dns(&domain, asker(envelope)),
+            Way::Trying(_) | Way::On(_) | Way::Waiting { .. } => {}
         }
         self.arm_peer(&domain);
         Ok(())

@@ -2,7 +2,8 @@
 //! certificate names, or whose server the configuration says is there, or, if that is enough, whose own DNS
 //! publishes its address.
 
-use super::io::{ConnId, Job, Output};
+use super::guard::customer;
+use super::io::{Asker, ConnId, Job, Output};
 use super::jobs::Purpose;
 use super::{Core, Io, intake, protocols};
 use crate::clock::Now;
@@ -30,7 +31,8 @@ impl Core {
         let ip = conn.peer.ip();
         if self.turns.take(ip, id) {
             let job = self.io.jobs.open(Purpose::Vouch(id, (ip, domain.clone())));
-            self.io.outputs.push_back(Output::Job { job, work: Job::Resolve(domain) });
+            let work = Job::Resolve(domain, Asker::Stranger(customer(ip)));
+            self.io.outputs.push_back(Output::Job { job, work });
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! A question is about one domain: its SRV records of every [`Service`], and the addresses of the
 //! domain and of every target. Questions wait for nobody else's answer; each is over within
-//! [`limits::RESOLVE`], whatever the servers do; the same question asked twice is one.
+//! [`limits::RESOLVE`], whatever the servers do; the same question asked twice is one. Of what is looked into at a
+//! time each asker has a share: whoever names ever new domains that don't answer keeps nobody else waiting.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -27,13 +27,19 @@ use tokio::time::{Instant, timeout_at};
 use crate::federation::{DnsError, Published, Service, Target};
 use crate::hub::address::Domain;
 use crate::limits;
-use crate::node::io::{JobId, JobResult};
+use crate::node::io::{Asker, JobId, JobResult};
 use crate::server::answers::{Answer, Answers};
 
 /// Questions that may wait; more are turned away.
 const QUEUE: usize = 1024;
+/// Of them, those of one asker.
+const QUEUE_EACH: usize = 128;
 /// Questions looked into at once.
 const AT_ONCE: usize = 64;
+/// Of them, those of one asker, who may have named servers that never answer.
+const AT_ONCE_EACH: usize = 8;
+/// And those of all strangers together.
+const AT_ONCE_STRANGERS: usize = 32;
 /// Queries of one question under way at once; each costs a descriptor or two.
 const QUERIES: usize = 4;
 /// SRV records taken from one domain, all services together.
@@ -61,6 +67,7 @@ pub(super) struct Dns {
 struct Question {
     job: JobId,
     domain: Domain,
+    asker: Asker,
     asked: Instant,
 }
 
@@ -80,8 +87,8 @@ impl Dns {
     }
 
     /// Asks about a domain; the answer comes as `Done`.
-    pub(super) fn ask(&self, job: JobId, domain: Domain) {
-        if self.questions.try_send(Question { job, domain, asked: Instant::now() }).is_err() {
+    pub(super) fn ask(&self, job: JobId, domain: Domain, asker: Asker) {
+        if self.questions.try_send(Question { job, domain, asker, asked: Instant::now() }).is_err() {
             self.answers.send(Answer::Done(job, JobResult::Overloaded));
         }
     }
@@ -140,39 +147,134 @@ fn set_options(options: &mut ResolverOpts) {
     options.negative_max_ttl = Some(NEGATIVE_LONGEST);
 }
 
-/// Who waits for which domain.
-type Waiting = RefCell<HashMap<Domain, Vec<JobId>>>;
+/// What is asked, and by whom.
+#[derive(Debug, Default)]
+struct Desk {
+    domains: HashMap<Domain, Asked>,
+    shares: HashMap<Asker, Share>,
+    /// Jobs that wait.
+    jobs: usize,
+}
+
+/// One domain: whoever of those who have asked gets his turn first has it looked up for all of them.
+#[derive(Debug, Default)]
+struct Asked {
+    jobs: Vec<JobId>,
+    /// Who waits for his turn.
+    askers: Vec<Asker>,
+    running: bool,
+}
+
+/// What one asker has.
+#[derive(Debug)]
+struct Share {
+    turns: Rc<Semaphore>,
+    questions: usize,
+}
+
+/// The turns of all askers, and of strangers.
+#[derive(Debug)]
+struct Turns {
+    all: Semaphore,
+    strangers: Semaphore,
+}
+
+impl Desk {
+    /// Takes in a question. If somebody has yet to wait for his turn with it, it is with this one of his.
+    fn take(&mut self, job: JobId, domain: &Domain, asker: &Asker) -> Result<Option<Rc<Semaphore>>, Full> {
+        let new = || Share { turns: Rc::new(Semaphore::new(AT_ONCE_EACH)), questions: 0 };
+        let share = self.shares.entry(asker.clone()).or_insert_with(new);
+        if self.jobs >= QUEUE || share.questions >= QUEUE_EACH {
+            self.leave(asker, 0);
+            return Err(Full);
+        }
+        self.jobs += 1;
+        let asked = self.domains.entry(domain.clone()).or_default();
+        asked.jobs.push(job);
+        if asked.running || asked.askers.contains(asker) {
+            self.leave(asker, 0);
+            return Ok(None);
+        }
+        asked.askers.push(asker.clone());
+        share.questions += 1;
+        Ok(Some(share.turns.clone()))
+    }
+
+    /// An asker has so many questions less.
+    fn leave(&mut self, asker: &Asker, questions: usize) {
+        if let Some(share) = self.shares.get_mut(asker) {
+            share.questions -= questions;
+            if share.questions == 0 {
+                self.shares.remove(asker);
+            }
+        }
+    }
+
+    /// Somebody's turn has come: is the domain still to be looked up?
+    fn begin(&mut self, domain: &Domain) -> bool {
+        self.domains.get_mut(domain).is_some_and(|asked| !std::mem::replace(&mut asked.running, true))
+    }
+
+    /// Somebody's time is over before his turn has come: has everybody's?
+    fn gives_up(&mut self, domain: &Domain, asker: &Asker) -> bool {
+        self.domains.get_mut(domain).is_some_and(|asked| {
+            asked.askers.retain(|other| other != asker);
+            !asked.running && asked.askers.is_empty()
+        })
+    }
+
+    /// What is known of a domain goes to all who have asked.
+    fn answer(&mut self, domain: &Domain, result: &Result<Published, DnsError>, answers: &Answers) {
+        let jobs = self.domains.remove(domain).map(|asked| asked.jobs).unwrap_or_default();
+        self.jobs -= jobs.len();
+        for job in jobs {
+            answers.send(Answer::Done(job, JobResult::Resolved(result.clone())));
+        }
+    }
+}
+
+/// Too many questions wait.
+struct Full;
 
 async fn serve(resolver: Rc<TokioResolver>, mut inbox: mpsc::Receiver<Question>, answers: Answers) {
-    let waiting: Rc<Waiting> = Rc::default();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let outstanding = Rc::new(RefCell::new(0_usize));
-    while let Some(Question { job, domain, asked }) = inbox.recv().await {
-        if *outstanding.borrow() >= QUEUE {
-            answers.send(Answer::Done(job, JobResult::Overloaded));
-            continue;
-        }
-        *outstanding.borrow_mut() += 1;
-        let mut table = waiting.borrow_mut();
-        if let Some(jobs) = table.get_mut(&domain) {
-            jobs.push(job);
-            continue;
-        }
-        table.insert(domain.clone(), vec![job]);
-        drop(table);
-        let (resolver, answers) = (resolver.clone(), answers.clone());
-        let (waiting, turns, outstanding) = (waiting.clone(), turns.clone(), outstanding.clone());
+    let desk: Rc<RefCell<Desk>> = Rc::default();
+    let turns = Rc::new(Turns { all: Semaphore::new(AT_ONCE), strangers: Semaphore::new(AT_ONCE_STRANGERS) });
+    while let Some(Question { job, domain, asker, asked }) = inbox.recv().await {
+        let share = match desk.borrow_mut().take(job, &domain, &asker) {
+            Ok(Some(share)) => share,
+            Ok(None) => continue,
+            Err(Full) => {
+                answers.send(Answer::Done(job, JobResult::Overloaded));
+                continue;
+            }
+        };
+        let (resolver, answers, desk, turns) =
+            (resolver.clone(), answers.clone(), desk.clone(), turns.clone());
         tokio::task::spawn_local(async move {
             let deadline = asked + limits::RESOLVE - HASTE;
-            let result = match timeout_at(deadline, turns.acquire()).await {
-                Ok(_turn) => look_up(&resolver, &domain, &Service::PEERS, deadline).await,
-                Err(_) => Err(DnsError::Failed),
+            // Each semaphore is fair. Who has all of his share waits for himself only.
+            let turn = async {
+                let stranger = matches!(asker, Asker::Stranger(_));
+                let own = share.acquire().await;
+                let strangers = if stranger { Some(turns.strangers.acquire().await) } else { None };
+                (own, strangers, turns.all.acquire().await)
             };
-            let jobs = waiting.borrow_mut().remove(&domain).unwrap_or_default();
-            *outstanding.borrow_mut() -= jobs.len();
-            for job in jobs {
-                answers.send(Answer::Done(job, JobResult::Resolved(result.clone())));
+            match timeout_at(deadline, turn).await {
+                Ok(_turn) => {
+                    let begins = desk.borrow_mut().begin(&domain);
+                    if begins {
+                        let result = look_up(&resolver, &domain, &Service::PEERS, deadline).await;
+                        desk.borrow_mut().answer(&domain, &result, &answers);
+                    }
+                }
+                Err(_) => {
+                    let over = desk.borrow_mut().gives_up(&domain, &asker);
+                    if over {
+                        desk.borrow_mut().answer(&domain, &Err(DnsError::Failed), &answers);
+                    }
+                }
             }
+            desk.borrow_mut().leave(&asker, 1);
         });
     }
 }

@@ -291,7 +291,7 @@ impl Helpers {
 impl Work for Helpers {
     fn job(&self, job: JobId, work: Job) {
         match work {
-            Job::Resolve(domain) => self.dns.ask(job, domain),
+            Job::Resolve(domain, asker) => self.dns.ask(job, domain, asker),
             Job::Read(question) => self.reader.ask(job, question),
             Job::VerifyPassword { verifier, password, known } => {
                 self.passwords.check(job, verifier, password, known);

@@ -197,7 +197,7 @@ impl World {
     fn begin_job(&mut self, host: usize, job: JobId, work: Job) {
         let life = self.hosts[host].life;
         match work {
-            Job::Resolve(domain) => {
+            Job::Resolve(domain, _) => {
                 let (answer, late) = self.dns.look_up(domain.as_str());
                 let delay = self.chance.between(1, 15) + late;
                 let result = JobResult::Resolved(answer);

@@ -480,7 +480,7 @@ impl Stage {
         let mut more = false;
         let prompt = |work: &Job| match work {
             Job::Read(_) => late & late::READS == 0,
-            Job::Resolve(_) => late & late::RESOLVES == 0,
+            Job::Resolve(..) => late & late::RESOLVES == 0,
             Job::VerifyPassword { .. } => late & late::VERIFIES == 0,
         };
         while let Some(at) = self.jobs.iter().position(|(_, work)| prompt(work)) {
@@ -512,10 +512,10 @@ impl Stage {
         let (job, work) = self.jobs.remove(at % count);
         let result = match (how % 3, work) {
             (1, Job::Read(_)) => JobResult::Read(crate::store::record::Reading::Failed),
-            (1, Job::Resolve(_)) => JobResult::Resolved(Err(DnsError::Failed)),
+            (1, Job::Resolve(..)) => JobResult::Resolved(Err(DnsError::Failed)),
             (2, _) => JobResult::Overloaded,
             (_, Job::Read(read)) => JobResult::Read(self.disk.read(&read)),
-            (_, Job::Resolve(_)) => JobResult::Resolved(self.dns.clone()),
+            (_, Job::Resolve(..)) => JobResult::Resolved(self.dns.clone()),
             (_, Job::VerifyPassword { verifier, password, .. }) => {
                 JobResult::Verified(verifier.strip_prefix("sim:") == Some(password.expose()))
             }
@@ -656,7 +656,8 @@ mod tests {
         let spoil: [fn(&mut Stage); 5] = [
             |stage| drop(stage.peers.pop()),
             |stage| {
-                stage.jobs.push((JobId(99), Job::Resolve(crate::hub::address::Domain::parse("x").unwrap())))
+                let domain = crate::hub::address::Domain::parse("x").unwrap();
+                stage.jobs.push((JobId(99), Job::Resolve(domain, crate::node::io::Asker::Operator)))
             },
             |stage| stage.replied += 1,
             |stage| {

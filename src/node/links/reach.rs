@@ -4,14 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PAUSE, PAUSE_MOST, Round, State, Way, idle};
+use super::{ASKERS, PAUSE, PAUSE_MOST, Round, State, Way, idle};
 use crate::config::Listen;
 use crate::federation::{DnsError, Place, Protocol, Published, Traffic, route};
 use crate::hub::address::Domain;
 use crate::hub::op::Refusal;
 use crate::limits;
 use crate::node::conns::{Conn, Role};
-use crate::node::io::{ConnId, DialId, Job, Output, TlsPeer};
+use crate::node::io::{Asker, ConnId, DialId, Job, Output, TlsPeer};
 use crate::node::jobs::Purpose;
 use crate::node::{Event, Io, wire};
 use crate::simp::write;
@@ -122,19 +122,51 @@ impl Io {
             return self.planned(domain, traffic, by_hand);
         }
         peer.lane_mut(traffic).way = Way::Resolving;
-        if std::mem::replace(&mut peer.resolving, true) {
+        let mut askers = Vec::new();
+        for (.., envelope) in &peer.lane(traffic).queue {
+            let asker = super::asker(envelope);
+            if !askers.contains(&asker) {
+                askers.push(asker);
+            }
+            if askers.len() == ASKERS {
+                break;
+            }
+        }
+        if askers.is_empty() {
+            askers.push(Asker::Operator);
+        }
+        for asker in askers {
+            self.ask_dns(domain, asker);
+        }
+    }
+
+    /// Asks DNS in somebody's name, unless enough have asked: whoever has so much to ask that his turn comes late
+    /// must not keep others from the domains that he names.
+    pub(super) fn ask_dns(&mut self, domain: &Arc<str>, asker: Asker) {
+        let Some(peer) = self.links.peers.get_mut(domain) else { return };
+        let Ok(asked) = Domain::parse(super::peer::domain(domain)) else { return };
+        if peer.askers.len() >= ASKERS || peer.askers.contains(&asker) {
             return;
         }
-        peer.note(|| format!("asking DNS about {domain}"));
-        let Ok(asked) = Domain::parse(super::peer::domain(domain)) else { return };
+        if peer.questions == 0 {
+            peer.note(|| format!("asking DNS about {domain}"));
+        }
+        peer.askers.push(asker.clone());
+        peer.questions += 1;
         let job = self.jobs.open(Purpose::Resolve(Arc::clone(domain)));
-        self.outputs.push_back(Output::Job { job, work: Job::Resolve(asked) });
+        self.outputs.push_back(Output::Job { job, work: Job::Resolve(asked, asker) });
     }
 
     /// DNS has answered.
     pub(in crate::node) fn resolved(&mut self, domain: &Arc<str>, answer: Result<Published, DnsError>) {
         let Some(peer) = self.links.peers.get_mut(domain) else { return };
-        peer.resolving = false;
+        peer.questions = peer.questions.saturating_sub(1);
+        if peer.questions == 0 {
+            peer.askers = Vec::new();
+        } else if answer == Err(DnsError::Failed) {
+            // Somebody else's turn may come in time.
+            return;
+        }
         for traffic in Traffic::ALL {
             let Some(peer) = self.links.peers.get_mut(domain) else { return };
             let lane = peer.lane_mut(traffic);

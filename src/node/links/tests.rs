@@ -43,8 +43,12 @@ impl Rig {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<(), Refusal> {
+        self.ask_as("alice@a.test", request)
+    }
+
+    fn ask_as(&mut self, from: &str, request: Request<'_>) -> Result<(), Refusal> {
         let address = |text| Address::parse(text, &Domains::default()).unwrap();
-        let envelope = Envelope::ours(address("alice@a.test"), address("bob@b.test"), request);
+        let envelope = Envelope::ours(address(from), address("bob@b.test"), request);
         self.next += 1;
         let tx = TxId(u64::from(self.next));
         self.io().forward_to(B, tx, &envelope)
@@ -100,7 +104,7 @@ impl Rig {
 
     /// How many questions to DNS there are since the last time.
     fn questions(&mut self) -> usize {
-        let asks = |output: &Output| matches!(output, Output::Job { work: Job::Resolve(_), .. });
+        let asks = |output: &Output| matches!(output, Output::Job { work: Job::Resolve(..), .. });
         self.outputs().iter().filter(|output| asks(output)).count()
     }
 
@@ -434,4 +438,34 @@ fn domains_that_are_out_of_reach_make_room_for_others() {
     let envelope = Envelope::ours(address("alice@a.test"), address("bob@one-more.test"), request);
     assert_eq!(rig.io().forward_to(&domain, TxId(9), &envelope), Ok(()));
     assert_eq!(rig.io().links.peers.len(), 2, "the one that is linked, and the new one");
+}
+
+#[test]
+fn dns_is_asked_in_the_name_of_each_who_waits() {
+    // design 7: who asks so much that his turn comes late keeps nobody else waiting
+    let mut rig = Rig::new(&[], &[Family::Simp]);
+    let say = |rig: &mut Rig, from: &str| rig.ask_as(from, Request::Message(text(b"hello"))).unwrap();
+    say(&mut rig, "mallory@a.test");
+    say(&mut rig, "mallory@a.test");
+    assert_eq!(rig.questions(), 1);
+    say(&mut rig, "alice@a.test");
+    assert_eq!(rig.questions(), 1);
+    rig.resolved(Err(DnsError::Failed));
+    assert_eq!(rig.failed(), [], "there is another question");
+    rig.resolved(Err(DnsError::Failed));
+    assert_eq!(rig.failed(), [Traffic::Messages]);
+    // Both wait for the next try, and ask again when it comes; no more than a few do.
+    say(&mut rig, "mallory@a.test");
+    say(&mut rig, "alice@a.test");
+    rig.pass(PAUSE);
+    assert_eq!(rig.questions(), 2);
+    for n in 0..9 {
+        say(&mut rig, &format!("u{n}@a.test"));
+    }
+    assert_eq!(rig.questions(), ASKERS - 2);
+    let addresses = vec![[127, 0, 9, 7].into()];
+    rig.resolved(Ok(Published { addresses, ..Published::default() }));
+    rig.dialled(place(SIMP, 7));
+    rig.resolved(Err(DnsError::Failed));
+    assert_eq!((rig.failed(), rig.seen()), (vec![], vec!["simp connecting: messages".to_owned()]));
 }

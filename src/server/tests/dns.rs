@@ -9,6 +9,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::federation::{DnsError, Published, Service};
+use crate::node::io::Asker as By;
 use crate::server::answers::Inbox;
 use crate::server::dns::Dns;
 
@@ -122,7 +123,11 @@ impl Asker {
     }
 
     fn ask(&self, job: u64, domain: &str) {
-        self.dns.ask(JobId(job), Domain::parse(domain).unwrap());
+        self.ask_as(job, domain, By::Operator);
+    }
+
+    fn ask_as(&self, job: u64, domain: &str, by: By) {
+        self.dns.ask(JobId(job), Domain::parse(domain).unwrap(), by);
     }
 
     fn answer(&mut self) -> (u64, JobResult) {
@@ -264,6 +269,48 @@ fn a_silent_server_costs_its_own_domain_only() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn nobody_waits_for_those_who_name_silent_domains() {
+    // design 7: a peer that is slow costs the other peers and local users nothing
+    let server = Server::start(|name, kind| match (name, kind) {
+        (name, _) if name.ends_with("slow.test") => None,
+        ("b.test" | "c.test" | "d.test", RecordType::A) => Some(vec![a(9)]),
+        _ => Some(vec![]),
+    });
+    let mut asker = Asker::new(&server);
+    let user = |name: &str| {
+        By::User(crate::hub::address::Address::parse(name, &crate::hub::address::Domains::default()).unwrap())
+    };
+    let (mallory, alice) = (user("mallory@a.test"), user("alice@a.test"));
+    for n in 0..100 {
+        asker.ask_as(n, &format!("d{n}.slow.test"), mallory.clone());
+    }
+    // Nor is anybody kept from a domain by naming it after those.
+    asker.ask_as(200, "b.test", mallory.clone());
+    asker.ask_as(201, "b.test", alice.clone());
+    for job in [200, 201] {
+        let (done, result) = asker.answer();
+        assert!(done == job && matches!(result, JobResult::Resolved(Ok(_))), "{done}: {result:?}");
+    }
+    for n in 0..100 {
+        let stranger = By::Stranger(Ipv4Addr::new(10, 0, 0, n).into());
+        asker.ask_as(300 + u64::from(n), &format!("s{n}.slow.test"), stranger);
+    }
+    asker.ask_as(400, "c.test", alice.clone());
+    assert!(matches!(asker.answer(), (400, JobResult::Resolved(Ok(_)))));
+    // More than a share of what may wait is turned away at once.
+    for n in 100..200 {
+        asker.ask_as(n, &format!("d{n}.slow.test"), mallory.clone());
+    }
+    asker.ask_as(500, "d.test", alice);
+    let overloaded = std::iter::from_fn(|| match asker.answer() {
+        (500, JobResult::Resolved(Ok(_))) => None,
+        (_, JobResult::Overloaded) => Some(()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(overloaded.count(), 200 + 1 - 128);
 }
 
 #[test]
