@@ -299,7 +299,7 @@ pub struct Hub {
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
     holding: Holding,
-    remotes: HashMap<Arc<str>, Remote, FixedState>,
+    remotes: HashMap<Arc<str>, Box<Remote>, FixedState>,
     granting: Granting,
     endings: Endings,
     /// Counts what is asked for by [`Errand::Watch`].

@@ -78,7 +78,7 @@ impl Hub {
             self.leg_done(now, None, tx, Reply::ours(Answer::refused(refusal)), out);
         }
         // Of ever new domains that can't be reached nothing is left.
-        if self.remotes.get(domain).is_some_and(Remote::is_empty) {
+        if self.remotes.get(domain).is_some_and(|remote| remote.is_empty()) {
             self.remotes.remove(domain);
         }
     }

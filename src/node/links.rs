@@ -170,11 +170,31 @@ impl Round {
     }
 }
 
-/// Another domain.
+/// A link that has never been wanted.
+static DOWN: Link = Link { state: State::Down, address: None, used: Tick(0) };
+
+/// A lane that nothing has gone on yet.
+static UNUSED: Lane = Lane {
+    way: Way::Idle,
+    queue: VecDeque::new(),
+    queued: 0,
+    round: Round {
+        asked: false,
+        places: VecDeque::new(),
+        failed: Vec::new(),
+        give_up: Tick(0),
+        trouble: String::new(),
+        nothing: false,
+    },
+    failures: 0,
+    trouble: None,
+};
+
+/// Another domain. It may be one that a user has made up: of most there is a lane and nothing else.
 #[derive(Debug, Default)]
 struct Peer {
-    links: [Link; 3],
-    lanes: [Lane; 3],
+    links: [Option<Box<Link>>; 3],
+    lanes: [Option<Box<Lane>>; 3],
     /// Who has asked DNS, for whichever lane, since it was last at rest.
     askers: Vec<Asker>,
     /// Questions to it without an answer.
@@ -188,38 +208,42 @@ struct Peer {
 impl Peer {
     fn link(&self, protocol: Protocol) -> &Link {
         let [simp, imtp, pitp] = &self.links;
-        match protocol {
+        let link = match protocol {
             Protocol::Simp => simp,
             Protocol::Imtp => imtp,
             Protocol::Pitp => pitp,
-        }
+        };
+        link.as_deref().unwrap_or(&DOWN)
     }
 
     fn link_mut(&mut self, protocol: Protocol) -> &mut Link {
         let [simp, imtp, pitp] = &mut self.links;
-        match protocol {
+        let link = match protocol {
             Protocol::Simp => simp,
             Protocol::Imtp => imtp,
             Protocol::Pitp => pitp,
-        }
+        };
+        link.get_or_insert_default()
     }
 
     fn lane(&self, traffic: Traffic) -> &Lane {
         let [messages, presence, inquiries] = &self.lanes;
-        match traffic {
+        let lane = match traffic {
             Traffic::Messages => messages,
             Traffic::Presence => presence,
             Traffic::Inquiries => inquiries,
-        }
+        };
+        lane.as_deref().unwrap_or(&UNUSED)
     }
 
     fn lane_mut(&mut self, traffic: Traffic) -> &mut Lane {
         let [messages, presence, inquiries] = &mut self.lanes;
-        match traffic {
+        let lane = match traffic {
             Traffic::Messages => messages,
             Traffic::Presence => presence,
             Traffic::Inquiries => inquiries,
-        }
+        };
+        lane.get_or_insert_default()
     }
 
     /// The lanes that are on a link.
@@ -252,18 +276,28 @@ impl Peer {
         })
     }
 
+    /// Those that there are.
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().flatten().map(Box::as_ref)
+    }
+
+    /// Those that there are.
+    fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().flatten().map(Box::as_ref)
+    }
+
     /// Has it no links, and nothing that wants one?
     fn is_quiet(&self) -> bool {
-        self.links.iter().all(|link| matches!(link.state, State::Down))
-            && self.lanes.iter().all(|lane| matches!(lane.way, Way::Idle))
+        self.links().all(|link| matches!(link.state, State::Down))
+            && self.lanes().all(|lane| matches!(lane.way, Way::Idle))
             && self.tests.is_empty()
     }
 
     /// Has it nothing but a pause until it is tried again, or not even that?
     fn is_out_of_reach(&self) -> bool {
-        self.links.iter().all(|link| matches!(link.state, State::Down))
-            && self.lanes.iter().all(|lane| matches!(lane.way, Way::Idle | Way::Waiting { .. }))
-            && self.lanes.iter().all(|lane| lane.queue.is_empty())
+        self.links().all(|link| matches!(link.state, State::Down))
+            && self.lanes().all(|lane| matches!(lane.way, Way::Idle | Way::Waiting { .. }))
+            && self.lanes().all(|lane| lane.queue.is_empty())
             && self.tests.is_empty()
     }
 
@@ -272,12 +306,12 @@ impl Peer {
         if self.is_quiet() {
             return Some(self.used + limits::LINK_IDLE);
         }
-        let links = self.links.iter().filter_map(|link| match link.state {
+        let links = self.links().filter_map(|link| match link.state {
             State::Down => None,
             State::Dialing { until, .. } | State::Greeting { until, .. } => Some(until),
             State::Up { check, .. } => Some(check),
         });
-        let lanes = self.lanes.iter().filter_map(|lane| match lane.way {
+        let lanes = self.lanes().filter_map(|lane| match lane.way {
             Way::Waiting { until } => Some(until),
             Way::Idle | Way::Resolving | Way::Trying(_) | Way::On(_) => None,
         });
@@ -296,7 +330,7 @@ fn idle(protocol: Protocol) -> Duration {
 /// All links, and what is known of peers.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    peers: HashMap<Arc<str>, Peer>,
+    peers: HashMap<Arc<str>, Box<Peer>>,
     dials: HashMap<DialId, (Arc<str>, Protocol)>,
     next_dial: u64,
     swept: Tick,
@@ -310,7 +344,7 @@ pub(crate) struct Links {
 impl Links {
     /// How much there is of peers and of what waits for them ([`super::Node::gauge`]).
     pub fn gauge(&self) -> [(&'static str, usize); 4] {
-        let lanes = self.peers.values().flat_map(|peer| &peer.lanes);
+        let lanes = self.peers.values().flat_map(|peer| peer.lanes());
         [
             ("peers", self.peers.len()),
             ("link queues", lanes.map(|lane| lane.queue.len()).sum()),
@@ -340,8 +374,7 @@ impl Links {
 
     /// How many links of a protocol are up.
     pub fn up(&self, protocol: Protocol) -> usize {
-        let up = |peer: &&Peer| matches!(peer.link(protocol).state, State::Up { .. });
-        self.peers.values().filter(up).count()
+        self.peers.values().filter(|peer| matches!(peer.link(protocol).state, State::Up { .. })).count()
     }
 
     fn get(&mut self, now: Now, domain: &str) -> Option<(Arc<str>, &mut Peer)> {
@@ -354,7 +387,7 @@ impl Links {
             if self.peers.len() >= DOMAINS {
                 return None;
             }
-            self.peers.insert(domain.into(), Peer::default());
+            self.peers.insert(domain.into(), Box::default());
         }
         let name = Arc::clone(self.peers.get_key_value(domain)?.0);
         let peer = self.peers.get_mut(domain)?;
@@ -467,16 +500,16 @@ impl Io {
         }
         for traffic in Traffic::ALL {
             let Some(peer) = self.links.peers.get_mut(domain) else { return };
-            let lane = peer.lane_mut(traffic);
-            if matches!(lane.way, Way::Waiting { until } if until <= now.tick) {
+            if matches!(peer.lane(traffic).way, Way::Waiting { until } if until <= now.tick) {
+                let lane = peer.lane_mut(traffic);
                 lane.way = Way::Idle;
                 if !lane.queue.is_empty() {
                     self.start(domain, traffic);
                 }
             }
         }
-        let forgotten = |peer: &Peer| peer.is_quiet() && now.tick.since(peer.used) >= limits::LINK_IDLE;
-        if self.links.peers.get(domain).is_some_and(forgotten) {
+        let peer = self.links.peers.get(domain);
+        if peer.is_some_and(|peer| peer.is_quiet() && now.tick.since(peer.used) >= limits::LINK_IDLE) {
             self.links.peers.remove(domain);
         }
         self.arm_peer(domain);
@@ -581,7 +614,7 @@ impl Io {
             self.events.push_back(Event::LinkFailed(Arc::clone(name), traffic, refusal));
         }
         let Some(peer) = self.links.peers.remove(name) else { return };
-        for link in peer.links {
+        for link in peer.links.into_iter().flatten() {
             match link.state {
                 State::Up { conn, .. } => self.end(conn),
                 State::Greeting { conn, .. } => self.close_conn(conn, false),

@@ -169,10 +169,10 @@ impl Io {
         }
         for traffic in Traffic::ALL {
             let Some(peer) = self.links.peers.get_mut(domain) else { return };
-            let lane = peer.lane_mut(traffic);
-            if !matches!(lane.way, Way::Resolving) {
+            if !matches!(peer.lane(traffic).way, Way::Resolving) {
                 continue;
             }
+            let lane = peer.lane_mut(traffic);
             let why = match &answer {
                 Ok(published) => {
                     let (dead, random) = (&self.links.dead, &mut self.random);

@@ -469,3 +469,16 @@ fn dns_is_asked_in_the_name_of_each_who_waits() {
     rig.resolved(Err(DnsError::Failed));
     assert_eq!((rig.failed(), rig.seen()), (vec![], vec!["simp connecting: messages".to_owned()]));
 }
+
+#[test]
+fn a_domain_that_nobody_serves_takes_a_few_hundred_octets() {
+    // design 9: a user may name ever new ones
+    let mut rig = Rig::new(&[], &[Family::Simp]);
+    rig.message();
+    rig.resolved(Err(DnsError::Nothing));
+    assert_eq!(rig.failed(), [Traffic::Messages]);
+    let peer = &rig.io().links.peers[B];
+    let lanes: usize = peer.lanes().map(|lane| size_of::<Lane>() + lane.queue.capacity() * 280).sum();
+    assert_eq!((peer.links().count(), peer.askers.capacity()), (0, 0));
+    assert!(size_of::<Peer>() + lanes <= 400, "{} + {lanes}", size_of::<Peer>());
+}
