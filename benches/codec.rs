@@ -134,16 +134,16 @@ fn main() {
         out.clear();
         write::okay(&mut out, black_box("1234567"), black_box("okay"));
     });
-    let Command::Request { object, request: Request::Send(_), .. } =
+    let Command::Request { object, request: Request::Send(sent), .. } =
         Command::read(full.trim_ascii_end(), &mut scratch).unwrap()
     else {
         unreachable!()
     };
     let mut entries = Vec::new();
-    write::relayed_entries(&mut entries, &object);
+    write::relayed_entries(&mut entries, &object, &sent.parties);
     measure("write        entries to relay, 8", || {
         out.clear();
-        write::relayed_entries(&mut out, black_box(&object));
+        write::relayed_entries(&mut out, black_box(&object), &sent.parties);
     });
     measure("write        relay", || {
         out.clear();

@@ -135,6 +135,9 @@ CREATE TABLE message (
     -- The protocol family's own form, for recipients of the same family.
     family       INTEGER,
     native       BLOB,
+    -- How sure it is who sent it, 0 (anybody could have) to 3; the domains it has come through.
+    strength     INTEGER NOT NULL DEFAULT 0 CHECK (strength BETWEEN 0 AND 3),
+    visited      TEXT    NOT NULL DEFAULT '',
     CHECK ((family IS NULL) = (native IS NULL))
 ) STRICT;
 

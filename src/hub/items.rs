@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use super::account::AccountKey;
 use super::address::Address;
 use super::delivery::To;
-use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refusal, Request, Thanks};
+use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refusal, Request, Thanks, Trail};
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
 use crate::clock::{Date, Now};
@@ -48,6 +48,8 @@ impl Hub {
             content_type: message.content_type.into_owned(),
             body: message.body.into_owned(),
             native: envelope.native.map(|n| (n.family.0, n.octets.into_owned())),
+            strength: envelope.trail.strength,
+            visited: envelope.trail.visited.into_owned(),
         };
         let item = Item { id, date: now.date, kind: ItemKind::Message(kept) };
         let room = Some((self.limits.kept_messages, self.limits.kept_octets));
@@ -234,7 +236,8 @@ impl Hub {
                     family: super::op::Family(family),
                     octets: octets.into(),
                 });
-                Envelope { native, ..Envelope::ours(kept.from, to, Request::Message(message)) }
+                let trail = Trail { strength: kept.strength, visited: kept.visited.into() };
+                Envelope { to, from: kept.from, request: Request::Message(message), native, trail }
             }
         };
         let from = envelope.from.clone();

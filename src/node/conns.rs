@@ -248,13 +248,25 @@ impl Conn {
         }
     }
 
+    /// How sure it is that what is said on it is said by somebody of this domain (TOC-27).
+    pub fn strength_of(&self, domain: &str) -> Strength {
+        let Role::Routing(vouched) = &self.role else { return self.strength() };
+        let certified = self.tls.as_ref().is_some_and(|tls| tls.names.iter().any(|name| name == domain));
+        if certified {
+            Strength::Strong
+        } else if vouched.0.iter().any(|(known, yes, _)| **known == *domain && *yes) {
+            // By the address alone.
+            Strength::Medium
+        } else {
+            Strength::None
+        }
+    }
+
     /// How sure it is that what is said on it is said by who it belongs to (TOC-27).
     pub fn strength(&self) -> Strength {
         match (&self.tls, &self.role) {
-            // Nobody has said who he is.
-            (_, Role::Fresh) => Strength::None,
-            // Vouched for by DNS alone.
-            (Some(tls), Role::Routing(_) | Role::Server(_)) if tls.names.is_empty() => Strength::Medium,
+            // Nobody has said who he is, or not for all.
+            (_, Role::Fresh | Role::Routing(_)) => Strength::None,
             (Some(_), _) => Strength::Strong,
             (None, Role::Client(_)) if self.wire.session_ref().is_some_and(|s| s.by_password) => {
                 Strength::Weak

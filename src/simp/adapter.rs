@@ -11,8 +11,8 @@ use super::object::{Key, Object, Scratch};
 use super::{write, xml};
 use crate::hub::address::{Address, Domains};
 use crate::hub::op::{
-    self, Answer, Envelope, Family, Lease, Message, News, Note, Notice, Presence, Refusal, Report, Request,
-    Thanks, TxId,
+    self, Answer, Envelope, Extras, Family, Lease, Message, News, Note, Notice, Presence, Refusal, Report,
+    Request, Thanks, TxId,
 };
 use crate::hub::{Hub, Kind};
 use crate::limits;
@@ -210,6 +210,17 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, told: &mut 
     }
 }
 
+/// What another family's sender has added, as far as it can be said here: each key once, and none that means
+/// something, or that we give a meaning ([`notes`]).
+fn sayable<'m>(extras: &'m Extras<'_>) -> impl Iterator<Item = (&'m str, &'m str)> {
+    let pairs = || extras.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+    pairs().enumerate().filter_map(move |(at, (key, value))| {
+        let free = Key::of(key).is_none() && ![ITEM, SENT].contains(&key);
+        let fits = key.len() <= limits::KEY && xml::is_text(key) && xml::is_text(value);
+        (free && fits && pairs().take(at).all(|(before, _)| before != key)).then_some((key, value))
+    })
+}
+
 fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>) {
     // It is UTF-8, or could not be said here; the check is faster than the look for what may be amiss.
     let body = match std::str::from_utf8(&message.body) {
@@ -230,16 +241,15 @@ fn send(out: &mut Vec<u8>, tx: TxId, parties: Parties<'_>, message: &Message<'_>
         ("type", simp.content_type),
         ("body", simp.body),
     ];
-    let extras = message.extras.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-    let sayable = |(key, value): &(&str, &str)| {
-        !is_known(key) && key.len() <= limits::KEY && xml::is_text(key) && xml::is_text(value)
-    };
-    write::entries(&mut entries, fixed.into_iter().chain(reply_to).chain(extras.filter(sayable)));
+    write::entries(&mut entries, fixed.into_iter().chain(reply_to).chain(sayable(&message.extras)));
     if let Some(note) = &message.note {
         notes(&mut entries, note);
     }
     write::relay(out, tx.0, &entries);
 }
+
+const ITEM: &str = "item";
+const SENT: &str = "sent";
 
 /// What goes along with a message that has waited: `item` names it, `sent` dates it, `regarding` says whom
 /// a report is about. A sender's own entries of these names stay as they are.
@@ -252,10 +262,10 @@ fn notes(entries: &mut Vec<u8>, note: &Note) {
             write::entries(entries, [(key, value)]);
         }
     };
-    add("item", &item);
-    add("sent", &sent);
+    add(ITEM, &item);
+    add(SENT, &sent);
     if let Some(regarding) = &note.regarding {
-        add("regarding", regarding.as_str());
+        add(Key::Regarding.as_str(), regarding.as_str());
     }
 }
 
@@ -329,10 +339,6 @@ fn report(presence: SimpPresence<'_>, hub: &Hub) -> Option<Report> {
 /// The entries of a `send` that have a meaning here; whatever else is there is its sender's.
 const KNOWN: [Key; 7] = [Key::Request, Key::Action, Key::To, Key::From, Key::Type, Key::Body, Key::ReplyTo];
 
-fn is_known(key: &str) -> bool {
-    Key::of(key).is_some_and(|key| KNOWN.contains(&key))
-}
-
 /// The hub's form of a message.
 pub fn message<'a>(message: SimpMessage<'a>, object: &Object<'a>, hub: &Hub) -> Option<Request<'a>> {
     let reply_to = match message.reply_to {
@@ -348,6 +354,7 @@ pub fn message<'a>(message: SimpMessage<'a>, object: &Object<'a>, hub: &Hub) -> 
         extras: if object.has_only(&KNOWN) {
             Vec::new()
         } else {
+            let is_known = |key| Key::of(key).is_some_and(|key| KNOWN.contains(&key));
             let others = object.entries().filter(|entry| !is_known(entry.key));
             others.map(|entry| (entry.key.into(), entry.value.into())).collect()
         },
@@ -365,10 +372,15 @@ pub fn lease(duration: i64) -> Lease {
     if duration < 0 { Lease::Longest } else { Lease::Millis(duration) }
 }
 
-/// The family's native form of a command (OC-64).
-pub fn native<'a>(octets: &'a mut Vec<u8>, object: &Object<'_>) -> op::Native<'a> {
+/// The family's native form of a command (OC-64) between these two, whatever spelling of their names it has.
+pub fn native<'a>(
+    octets: &'a mut Vec<u8>,
+    object: &Object<'_>,
+    to: &Address,
+    from: &Address,
+) -> op::Native<'a> {
     octets.clear();
-    write::relayed_entries(octets, object);
+    write::relayed_entries(octets, object, &Parties { to: Ima::of(to), from: Ima::of(from) });
     op::Native { family: FAMILY, octets: Cow::Borrowed(octets) }
 }
 

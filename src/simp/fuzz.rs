@@ -1,7 +1,7 @@
 //! Entry points for fuzzing the codec: each takes any octets and panics if a promise is broken. They are
 //! run by the fuzz targets and, on generated input, by the tests.
 
-use super::command::Command;
+use super::command::{Command, Ima, Parties};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
@@ -76,15 +76,19 @@ pub fn object(data: &[u8]) {
 
     let mut relayed = Vec::new();
     let mut entries = Vec::new();
-    write::relayed_entries(&mut entries, &object);
+    let (Some(to), Some(from)) = (Ima::parse("to@a.test"), Ima::parse("from@b.test")) else { return };
+    write::relayed_entries(&mut entries, &object, &Parties { to, from });
     write::relay(&mut relayed, 7, &entries);
     let mut other = Scratch::new();
     match Object::parse(relayed.trim_ascii_end(), &mut other) {
         Ok(relayed) => {
             assert_eq!(relayed.find("request"), Some("7"));
-            assert!(
-                object.entries().filter(|e| e.key != "request").all(|e| relayed.find(e.key) == Some(e.value))
-            );
+            assert!(object.entries().all(|entry| match entry.key {
+                "request" => true,
+                "to" => relayed.find("to") == Some(to.as_str()),
+                "from" => relayed.find("from") == Some(from.as_str()),
+                key => relayed.find(key) == Some(entry.value),
+            }));
         }
         // One entry too many, since it had no `request`.
         Err(bad) => assert!(matches!(bad, BadObject::Malformed(_)), "relayed: {bad:?}"),

@@ -162,14 +162,14 @@ fn ask(
     };
     let Some(request) = request else { return error(core, id, name, MALFORMED) };
     let mut octets = std::mem::take(&mut core.native);
-    let native = relayed.then(|| adapter::native(&mut octets, &object));
+    let native = relayed.then(|| adapter::native(&mut octets, &object, &to, &from));
     if native.as_ref().is_some_and(|native| native.octets.len() > limits::RELAYED) {
         core.native = octets;
         return error(core, id, name, TOO_LARGE);
     }
     let Some(conn) = core.io.conns.get_mut(id) else { return };
     conn.waiting += 1;
-    let trail = Trail::of(conn.strength());
+    let trail = Trail::of(conn.strength_of(from.domain()));
     let origin = Origin::Peer { handle: handle_of(id), tag: tag(name) };
     let envelope = Envelope { to, from, request, native, trail };
     core.hub.request(now, origin, envelope, &mut core.io);

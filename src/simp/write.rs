@@ -171,11 +171,18 @@ pub fn object<'e>(out: &mut Vec<u8>, entries: impl IntoIterator<Item = (&'e str,
 
 /// All entries of a received request but `request` (OC-64), as [`relay`] takes them: copied as they
 /// are where that can be, else written anew.
-pub fn relayed_entries(out: &mut Vec<u8>, request: &Object<'_>) {
+///
+/// Who it is from and to is said in the words of `parties`, however it was spelt.
+pub fn relayed_entries(out: &mut Vec<u8>, request: &Object<'_>, parties: &Parties<'_>) {
     for entry in request.entries_but(Key::Request) {
-        match entry.raw {
+        let value = match entry.key {
+            key if key == Key::From.as_str() => parties.from.as_str(),
+            key if key == Key::To.as_str() => parties.to.as_str(),
+            _ => entry.value,
+        };
+        match entry.raw.filter(|_| value == entry.value) {
             Some(raw) => out.extend_from_slice(raw),
-            None => self::entry(out, entry.key, entry.value),
+            None => self::entry(out, entry.key, value),
         }
     }
 }

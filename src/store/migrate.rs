@@ -14,8 +14,11 @@ use super::error::Trouble;
 const SCHEMA: &str = include_str!("../../schema/schema.sql");
 
 /// What leads to it from an empty file, in order.
-const STEPS: &[&str] =
-    &[include_str!("../../schema/001-base.sql"), include_str!("../../schema/002-presence-store.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../schema/001-base.sql"),
+    include_str!("../../schema/002-presence-store.sql"),
+    include_str!("../../schema/003-way-of-messages.sql"),
+];
 
 /// The version that this program reads and writes.
 pub const VERSION: u32 = STEPS.len() as u32;
@@ -97,12 +100,13 @@ pub fn take_down_to_first(conn: &mut Connection) -> Result<(), Trouble> {
     for (table, columns) in [
         ("inbound", "id, account, watcher, token, expires"),
         ("outbound", "id, account, presentity, token, expires, automatic"),
+        ("message", "item, sender, reply_to, content_type, body, family, native"),
     ] {
         let sql = "SELECT sql FROM sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type DESC";
         let shapes: Vec<String> =
             older.prepare(sql)?.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
         tx.execute_batch(&format!(
-            "ALTER TABLE {table} RENAME TO newer_{table}; DROP INDEX {table}_expires;"
+            "ALTER TABLE {table} RENAME TO newer_{table}; DROP INDEX IF EXISTS {table}_expires;"
         ))?;
         for shape in shapes {
             tx.execute_batch(&shape)?;

@@ -15,6 +15,7 @@ use super::record::{
 use crate::clock::Date;
 use crate::credential::PasswordRecord;
 use crate::hub::address::{Address, Domain, Domains};
+use crate::hub::op::Strength;
 
 /// Answers from one consistent state of the database.
 pub fn answer(conn: &Connection, key: &KeyFile, read: &Read) -> Result<Reading, Trouble> {
@@ -214,7 +215,8 @@ fn items(conn: &Connection, account: AccountId, limit: u32, skip: u32) -> Result
     all(
         conn,
         "SELECT i.id, i.date, i.kind, f.recipient, f.sent, f.reason,
-                m.sender, m.reply_to, m.content_type, m.body, m.family, m.native
+                m.sender, m.reply_to, m.content_type, m.body, m.family, m.native, m.strength,
+                m.visited
          FROM item i LEFT JOIN failure f ON f.item = i.seq LEFT JOIN message m ON m.item = i.seq
          WHERE i.account = ?1 ORDER BY i.seq LIMIT ?2 OFFSET ?3",
         params![account.0, limit, skip],
@@ -234,11 +236,23 @@ fn items(conn: &Connection, account: AccountId, limit: u32, skip: u32) -> Result
                     content_type: row.get(8)?,
                     body: row.get(9)?,
                     native: row.get::<_, Option<u8>>(10)?.zip(row.get(11)?),
+                    strength: strength(row.get(12)?),
+                    visited: row.get(13)?,
                 }),
             };
             Ok(Item { id: ItemId(row.get(0)?), date: Date(row.get(1)?), kind })
         },
     )
+}
+
+/// As [`write`](super::write) puts it.
+fn strength(number: u8) -> Strength {
+    match number {
+        0 => Strength::None,
+        1 => Strength::Weak,
+        2 => Strength::Medium,
+        _ => Strength::Strong,
+    }
 }
 
 fn told_online(conn: &Connection) -> Result<Vec<Address>, Trouble> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Date;
 use crate::credential::{PasswordRecord, Secret};
 use crate::hub::address::{Address, Domain};
+use crate::hub::op::Strength;
 
 /// The row of an account; never used again after the account is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -205,6 +206,10 @@ pub struct KeptMessage {
     pub body: Vec<u8>,
     /// The family's own form: its name, and its octets, for recipients of the same family.
     pub native: Option<(u8, Vec<u8>)>,
+    /// How sure it is that `from` has sent it.
+    pub strength: Strength,
+    /// The domains that it had passed through, separated by white space.
+    pub visited: String,
 }
 
 /// A kept message that nobody has come for in time.

@@ -328,8 +328,9 @@ fn add_item(
         )?,
         ItemKind::Message(message) => run(
             conn,
-            "INSERT INTO message (item, sender, reply_to, content_type, body, family, native)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO message
+                 (item, sender, reply_to, content_type, body, family, native, strength, visited)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 seq,
                 message.from.as_str(),
@@ -338,6 +339,8 @@ fn add_item(
                 message.body,
                 message.native.as_ref().map(|(family, _)| *family),
                 message.native.as_ref().map(|(_, octets)| octets),
+                message.strength as u8,
+                message.visited,
             ],
         )?,
     };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hearth::clock::Date;
 use hearth::credential::Secret;
 use hearth::hub::address::{Address, Domains};
+use hearth::hub::op::Strength;
 use hearth::sim::stage::password;
 use hearth::store::record::{
     AccountId, Batch, Change, Document, Gist, Inbound, Item, ItemId, ItemKind, KeptMessage, Mapping,
@@ -136,6 +137,8 @@ fn batches(number: usize, account: AccountId) -> Vec<Batch> {
                 content_type: "text/plain".to_owned(),
                 body: text.into_bytes(),
                 native: None,
+                strength: Strength::Strong,
+                visited: String::new(),
             };
             let item = Item { id: ItemId(number as i64), date, kind: ItemKind::Message(message) };
             vec![Write::AddItem { account, item, room: None }]

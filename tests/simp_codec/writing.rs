@@ -183,15 +183,18 @@ fn a_relayed_request_keeps_all_but_its_identifier() {
     // SIMP-3.6-5, SIMP-5.1-3, OC-64
     let data = "<properties>\n<entry key='action'>send</entry><!-- x --><entry key='request'>7</entry>\
                 <entry  key='thread'>&#x41;&lt;</entry ><entry key=\"body\"><![CDATA[<b>]]></entry>\
-                <entry key='x'>a\r\nb</entry></properties>";
+                <entry key='x'>a\r\nb</entry><entry key='to' >ben@b.test</entry>\
+                <entry key='from'>ANA@a.test</entry></properties>";
     let mut scratch = Scratch::new();
     let object = Object::parse(data.as_bytes(), &mut scratch).unwrap();
     let mut entries = Vec::new();
-    write::relayed_entries(&mut entries, &object);
+    let parties = Parties { to: Ima::parse("ben@b.test").unwrap(), from: Ima::parse("ana@a.test").unwrap() };
+    write::relayed_entries(&mut entries, &object, &parties);
     assert_eq!(
         line(|out| write::relay(out, 99, &entries)),
         "<properties><entry key=\"request\">99</entry><entry key='action'>send</entry>\
          <entry  key='thread'>&#x41;&lt;</entry ><entry key=\"body\">&lt;b&gt;</entry>\
-         <entry key=\"x\">a\nb</entry></properties>\n"
+         <entry key=\"x\">a\nb</entry><entry key='to' >ben@b.test</entry>\
+         <entry key=\"from\">ana@a.test</entry></properties>\n"
     );
 }

@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::Date;
 use crate::credential::{Cost, PasswordRecord, Secret, verify_argon2};
 use crate::hub::address::{Address, Domains};
+use crate::hub::op::Strength;
 
 const ALICE: &str = "alice@example.org";
 const BOB: &str = "bob@example.org";
@@ -96,6 +97,8 @@ fn message(id: i64, body: &[u8]) -> Item {
         content_type: "text/plain".into(),
         body: body.to_vec(),
         native: None,
+        strength: Strength::None,
+        visited: String::new(),
     });
     Item { id: ItemId(id), date: Date(100), kind }
 }
@@ -421,6 +424,8 @@ fn items_wait_in_the_order_they_were_written() {
             content_type: "text/plain; charset=utf-8".into(),
             body: vec![0, 255, 10],
             native: Some((255, vec![])),
+            strength: Strength::Medium,
+            visited: "c.test d.test".into(),
         }),
     };
     let all = [failure(9, "no-listeners"), full, message(-4, b""), failure(i64::MAX, "")];
