@@ -49,6 +49,9 @@ pub const UNFINISHED: usize = 32 * 1024 * 1024;
 pub const HELD_PER_USER: usize = 4 * 1024 * 1024;
 /// The same for all users of another domain together.
 pub const HELD_PER_PEER: usize = 16 * 1024 * 1024;
+/// Reports that wait for a user: while there are so many, beside the messages kept for him, he sends no more, since of
+/// each that failed he would have to be told. Some more come of those that are under way.
+pub const REPORTS: u32 = 1000;
 /// Octets of news told to watchers before what was written has gone out.
 pub const TOLD_AT_ONCE: usize = 1024 * 1024;
 /// Changes of one account's access list and profile that are being committed: each is kept several times over

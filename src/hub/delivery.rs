@@ -356,7 +356,10 @@ impl Hub {
         out: &mut impl Outlet,
     ) -> Option<TxId> {
         let weight = Holding::weight(envelope);
-        if weight != 0 && !self.holding.take(&envelope.from, &self.domains, weight) {
+        let swamped = !self.swamped.is_empty()
+            && matches!(envelope.request, Request::Message(_))
+            && self.swamped.contains(&envelope.from);
+        if swamped || (weight != 0 && !self.holding.take(&envelope.from, &self.domains, weight)) {
             let (kind, answer) = (Kind::from(&envelope.request), Answer::refused(Refusal::QuotaExceeded));
             self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
             return None;

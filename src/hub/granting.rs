@@ -62,7 +62,7 @@ impl Granting {
     }
 
     /// Those of an account: whose, and whether they are named.
-    pub fn of(&self, key: AccountKey) -> impl Iterator<Item = (&Address, bool)> {
+    pub fn of(&self, key: AccountKey) -> impl Iterator<Item = (&Address, bool)> + Clone {
         let his = self.0.get(&key).into_iter().flatten();
         his.map(|((watcher, _), pending)| (watcher, pending.named))
     }

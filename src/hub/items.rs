@@ -14,8 +14,9 @@ use super::op::{Answer, Envelope, Message, NOTIFIER, Native, Note, Origin, Refus
 use super::transaction::Kind;
 use super::{Errand, Hub, Outlet, Parked, Purpose, Then};
 use crate::clock::{Date, Now};
+use crate::limits;
 use crate::store::record::{
-    AccountId, ExpiredMessage, Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Write,
+    AccountId, ExpiredMessage, Item, ItemId, ItemKind, KeptMessage, Outcome, Read, Room, Write,
 };
 
 /// Reports that wait for the store to take them again.
@@ -52,7 +53,11 @@ impl Hub {
             visited: envelope.trail.visited.into_owned(),
         };
         let item = Item { id, date: now.date, kind: ItemKind::Message(kept) };
-        let room = Some((self.limits.kept_messages, self.limits.kept_octets));
+        let room = Some(Room {
+            messages: self.limits.kept_messages,
+            octets: self.limits.kept_octets,
+            foreign: !self.domains.contains(envelope.from.domain()),
+        });
         account.unsettled += 1;
         let write = Write::AddItem { account: account.id, item, room };
         self.write(write, Then::Kept { key, origin, from: envelope.from });
@@ -148,6 +153,7 @@ impl Hub {
         match outcome {
             Some(Outcome::Done) => {
                 account.waiting += 1;
+                self.weigh(key);
                 self.deliver_items(key, out);
             }
             Some(_) => {}
@@ -155,6 +161,16 @@ impl Hub {
                 let sender = account.address.clone();
                 self.report_again(now, sender, kind);
             }
+        }
+    }
+
+    /// Does so much wait for him that he is not to add to it?
+    pub(super) fn weigh(&mut self, key: AccountKey) {
+        let Some(account) = self.accounts.get(key) else { return };
+        if account.waiting >= limits::REPORTS + self.limits.kept_messages {
+            self.swamped.insert(account.address.clone());
+        } else if !self.swamped.is_empty() {
+            self.swamped.remove(&account.address);
         }
     }
 
@@ -195,7 +211,7 @@ impl Hub {
         let Some(items) = items else { return };
         if items.is_empty() {
             account.waiting = account.unwanted;
-            return;
+            return self.weigh(key);
         }
         account.delivering = items.len() as u32;
         for item in items {
@@ -305,6 +321,7 @@ impl Hub {
         // What could not be deleted comes again at the next login.
         if done {
             account.waiting = account.waiting.saturating_sub(1);
+            self.weigh(key);
             self.deliver_items(key, out);
         }
     }

@@ -40,7 +40,7 @@ mod telling;
 mod transaction;
 mod watching;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use compact_str::CompactString;
@@ -299,6 +299,8 @@ pub struct Hub {
     endpoints: slab::Slab<Endpoint>,
     transactions: Transactions,
     holding: Holding,
+    /// Users for whom [`limits::REPORTS`] wait.
+    swamped: BTreeSet<Address>,
     remotes: HashMap<Arc<str>, Box<Remote>, FixedState>,
     granting: Granting,
     endings: Endings,
@@ -346,6 +348,7 @@ impl Hub {
             endpoints: slab::Slab::new(),
             transactions: Transactions::default(),
             holding: Holding::new(holding),
+            swamped: BTreeSet::new(),
             remotes,
             granting: Granting::default(),
             endings: Endings::default(),

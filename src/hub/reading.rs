@@ -63,6 +63,7 @@ impl Hub {
                     let address = account.address.clone();
                     let unsure = account.told_online.is_some() || account.untold;
                     let key = self.accounts.insert(account);
+                    self.weigh(key);
                     self.names.insert(address, Name::Here(key));
                     // Those who were online when the server ended have time to come back.
                     if unsure && !self.returning {

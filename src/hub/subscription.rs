@@ -307,20 +307,21 @@ impl Account {
     }
 
     /// May one more subscription of this watcher be taken? `granting`: those that are being written down. Those
-    /// whose end is being written down are over by then.
+    /// whose end is being written down are over by then. Of another domain half of all there may be are taken at
+    /// most, so that it keeps nobody else out.
     fn has_room_for<'g>(
         &self,
         now: Date,
         watcher: &Address,
         named: bool,
-        granting: impl Iterator<Item = (&'g Address, bool)>,
+        granting: impl Iterator<Item = (&'g Address, bool)> + Clone,
     ) -> bool {
         let (mut all, mut shares, mut his) = (self.watches.len(), false, 0);
         for (_, watch) in self.watches.of(watcher).filter(|(_, watch)| watch.named == named) {
             shares |= !named;
             his += watch.leases.iter().filter(|lease| lease.lasts(now) && !lease.ending).count();
         }
-        for (whose, is_named) in granting {
+        for (whose, is_named) in granting.clone() {
             all += 1;
             if is_named == named && whose == watcher {
                 shares |= !named;
@@ -332,7 +333,14 @@ impl Account {
             all -= self.watches.iter().filter(|(_, watch)| over(watch)).count();
         }
         let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
-        his < most && (shares || all < limits::SUBSCRIPTIONS_PER_ACCOUNT)
+        let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
+        let of_domain = || {
+            let domain = watcher.domain();
+            let there = self.watches.iter().filter(|(_, watch)| watch.watcher.domain() == domain).count();
+            there + granting.clone().filter(|(whose, _)| whose.domain() == domain).count()
+        };
+        let share = self.address.domain() == watcher.domain() || all < half || of_domain() < half;
+        his < most && (shares || (share && all < limits::SUBSCRIPTIONS_PER_ACCOUNT))
     }
 }
 

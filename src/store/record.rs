@@ -193,6 +193,17 @@ pub enum ItemKind {
     Message(KeptMessage),
 }
 
+/// How many messages are kept for a user at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Messages.
+    pub messages: u32,
+    /// Octets of all of them.
+    pub octets: u32,
+    /// The sender is of another domain, of which all together get half of it at most.
+    pub foreign: bool,
+}
+
 /// A message kept for a user who is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptMessage {
@@ -413,8 +424,8 @@ pub enum Write {
         account: AccountId,
         /// What.
         item: Item,
-        /// Bounds for messages: count and octets of all that are kept for him.
-        room: Option<(u32, u32)>,
+        /// Bounds for messages.
+        room: Option<Room>,
     },
     /// The user has it now. `NotFound` if he already had.
     RemoveItem {

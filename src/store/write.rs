@@ -6,8 +6,8 @@ use super::error::Trouble;
 use super::key::KeyFile;
 use super::read::one;
 use super::record::{
-    AccountId, Change, Entries, Inbound, Item, ItemKind, MappingEdit, Outbound, Outcome, PeerRule, Shown,
-    WatcherPolicy, Write,
+    AccountId, Change, Entries, Inbound, Item, ItemKind, KeptMessage, MappingEdit, Outbound, Outcome,
+    PeerRule, Room, Shown, WatcherPolicy, Write,
 };
 use crate::clock::Date;
 use crate::credential::{PasswordRecord, Secret};
@@ -289,11 +289,35 @@ fn put_outbound(conn: &Connection, account: AccountId, outbound: &Outbound) -> R
     Ok(Outcome::Done)
 }
 
+/// Is there room for one more message of so many octets?
+fn has_room_for(
+    conn: &Connection,
+    account: AccountId,
+    message: &KeptMessage,
+    octets: i64,
+    room: Room,
+) -> Result<bool, Trouble> {
+    let fits = |sql: &str, domain: &str, share: i64| {
+        let kept = one(conn, sql, params![account.0, domain], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (count, sum): (i64, i64) = kept.unwrap_or_default();
+        Ok::<_, Trouble>(
+            count < (i64::from(room.messages) / share).max(1)
+                && sum + octets <= i64::from(room.octets) / share,
+        )
+    };
+    let of_all = "SELECT count(*), coalesce(sum(octets), 0) FROM item
+                  WHERE account = ?1 AND kind = 'message' AND ?2 = ''";
+    let of_domain = "SELECT count(*), coalesce(sum(octets), 0) FROM item JOIN message ON item = seq
+                     WHERE account = ?1 AND substr(sender, -length(?2)) = ?2";
+    let domain = format!("@{}", message.from.domain());
+    Ok(fits(of_all, "", 1)? && (!room.foreign || fits(of_domain, &domain, 2)?))
+}
+
 fn add_item(
     conn: &Connection,
     account: AccountId,
     item: &Item,
-    room: Option<(u32, u32)>,
+    room: Option<Room>,
 ) -> Result<Outcome, Trouble> {
     if !exists(conn, account)? {
         return Ok(Outcome::NotFound);
@@ -305,14 +329,10 @@ fn add_item(
             ("message", (message.body.len() + native) as i64)
         }
     };
-    if let (Some((most, most_octets)), "message") = (room, kind) {
-        let sql =
-            "SELECT count(*), coalesce(sum(octets), 0) FROM item WHERE account = ?1 AND kind = 'message'";
-        let (kept, kept_octets): (i64, i64) =
-            one(conn, sql, [account.0], |row| Ok((row.get(0)?, row.get(1)?)))?.unwrap_or_default();
-        if kept >= i64::from(most) || kept_octets + octets > i64::from(most_octets) {
-            return Ok(Outcome::Full);
-        }
+    if let (Some(room), ItemKind::Message(message)) = (room, &item.kind)
+        && !has_room_for(conn, account, message, octets, room)?
+    {
+        return Ok(Outcome::Full);
     }
     let sql = "INSERT INTO item (id, account, date, kind, octets) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO NOTHING";

@@ -553,3 +553,70 @@ fn changes_of_lists_that_wait_for_the_disk_are_bounded() {
     let id = world.request(alice, &[("action", "set acl"), ("bob@a.test", "send")]);
     assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
 }
+
+// SIMP-1-4, design 5
+#[test]
+fn who_takes_no_reports_makes_no_more_of_them() {
+    for seed in seeds(2) {
+        let (mut world, home) = house(seed);
+        const KEPT: usize = 200;
+        let most = limits::REPORTS as usize + 2 * limits::REQUESTS_IN_FLIGHT;
+        // Bob keeps silent and is put out, and alice never hears that her messages have failed.
+        for _ in 0..2 * most / limits::REQUESTS_IN_FLIGHT {
+            let bob = world.login(home, "bob", "bob", "key-of-bob");
+            let alice = world.login(home, "alice", "alice", "key-of-alice");
+            for _ in 0..limits::REQUESTS_IN_FLIGHT {
+                world.request(alice, &message("bob@a.test", "alice@a.test", "hello"));
+            }
+            world.run_for(Duration::from_millis(100));
+            world.close(alice, true);
+            world.run_for(limits::ANSWER);
+            world.close(bob, false);
+        }
+        let alice = world.login(home, "alice", "alice", "key-of-alice");
+        let id = world.request(alice, &message("bob@a.test", "alice@a.test", "one more"));
+        assert_eq!(world.reply(alice, &id).expect("an answer").action(), "error");
+        // When she has taken them she may write again.
+        world.close(alice, false);
+        let alice = world.begin_login(home, "alice", "alice", "key-of-alice");
+        world.answers(alice, Answer::Okay, Answer::Okay);
+        world.run_for(Duration::from_secs(60));
+        let reports = world.peek(alice).inbox.iter().filter(|(_, o)| o.action() == "send").count();
+        assert!((limits::REPORTS as usize..=most + KEPT).contains(&reports), "{reports} reports");
+        let bob = world.login(home, "bob", "bob", "key-of-bob");
+        world.answers(bob, Answer::Okay, Answer::Okay);
+        let id = world.request(alice, &message("bob@a.test", "alice@a.test", "again"));
+        assert_eq!(world.reply(alice, &id).expect("an answer").action(), "okay");
+    }
+}
+
+// PITP-15.11-2, design 7
+#[test]
+fn one_domain_keeps_nobody_else_from_watching() {
+    let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
+    let mut text = String::from(
+        "== many watchers of one domain\nhome a.test dns=imtp\nuser ana@a.test watchers=allow\nuser bea@a.test\n\
+         server c.test at 127.0.9.1 by=imtp\nserver d.test at 127.0.9.2 by=imtp\nana/pr logs in\n\
+         ana/pr> insert-mapping Presentity=presence:ana@a.test Mapping=1 Wpattern=* body=\"\"\nana/pr< ok\n\
+         c/pr speaks for c.test at a.test from=127.0.9.1\nd/pr speaks for d.test at a.test from=127.0.9.2\n",
+    );
+    for lot in (0..half).step_by(500) {
+        text += "c/pr raw \"";
+        for n in lot..lot + 500 {
+            text += &format!(
+                ">s{n} subscribe\\r\\nSubscription: K/presence:u{n}@c.test\\r\\n\
+                 Presentity: presence:ana@a.test\\r\\n\\r\\n"
+            );
+        }
+        text += "\"\nsettle\n";
+        (lot..lot + 500).for_each(|n| text += &format!("c/pr< ok response=s{n}\n"));
+    }
+    text += "c/pr> subscribe Subscription=K/presence:one@c.test Presentity=presence:ana@a.test\n\
+             c/pr< error Error-Type=quota\n\
+             d/pr> subscribe Subscription=K/presence:two@d.test Presentity=presence:ana@a.test\nd/pr< ok\n\
+             bea/pr logs in\n\
+             bea/pr> subscribe Subscription=/presence:bea@a.test Presentity=presence:ana@a.test\nbea/pr< ok\n";
+    for script in parse(&text).unwrap() {
+        play(&script, 1).unwrap_or_else(|why| panic!("{why}"));
+    }
+}

@@ -451,19 +451,30 @@ fn items_wait_in_the_order_they_were_written() {
 #[test]
 fn messages_are_bounded_and_reports_are_not() {
     let (mut store, id) = with_alice();
+    let room = |messages, octets| Some(Room { messages, octets, foreign: false });
     let put = |item: Item, room| Write::AddItem { account: id, item, room };
-    assert_eq!(one(&mut store, put(message(1, b"123456"), Some((3, 10)))), Outcome::Done);
-    assert_eq!(one(&mut store, put(message(2, b"12345"), Some((3, 10)))), Outcome::Full);
-    assert_eq!(one(&mut store, put(message(2, b"1234"), Some((3, 10)))), Outcome::Done);
-    assert_eq!(one(&mut store, put(message(3, b""), Some((2, 10)))), Outcome::Full);
-    assert_eq!(one(&mut store, put(message(3, b""), Some((3, 10)))), Outcome::Done);
-    assert_eq!(one(&mut store, put(message(4, b""), Some((3, 10)))), Outcome::Full);
-    assert_eq!(one(&mut store, put(failure(4, "x"), Some((0, 0)))), Outcome::Done);
+    assert_eq!(one(&mut store, put(message(1, b"123456"), room(3, 10))), Outcome::Done);
+    assert_eq!(one(&mut store, put(message(2, b"12345"), room(3, 10))), Outcome::Full);
+    assert_eq!(one(&mut store, put(message(2, b"1234"), room(3, 10))), Outcome::Done);
+    assert_eq!(one(&mut store, put(message(3, b""), room(2, 10))), Outcome::Full);
+    assert_eq!(one(&mut store, put(message(3, b""), room(3, 10))), Outcome::Done);
+    assert_eq!(one(&mut store, put(message(4, b""), room(3, 10))), Outcome::Full);
+    assert_eq!(one(&mut store, put(failure(4, "x"), room(0, 0))), Outcome::Done);
     // Another's messages don't count.
     done(&mut store, add(BOB));
     let bob = account(&store, BOB).unwrap().id;
-    let his = Write::AddItem { account: bob, item: message(5, b"1"), room: Some((1, 1)) };
+    let his = Write::AddItem { account: bob, item: message(5, b"1"), room: room(1, 1) };
     assert_eq!(one(&mut store, his), Outcome::Done);
+    // Those of one other domain have half of it.
+    let foreign = Some(Room { messages: 4, octets: 100, foreign: true });
+    let put = |item: Item| Write::AddItem { account: bob, item, room: foreign };
+    assert_eq!(one(&mut store, put(message(6, b"2"))), Outcome::Done);
+    assert_eq!(one(&mut store, put(message(7, b"3"))), Outcome::Full);
+    let mut other = message(7, b"3");
+    if let ItemKind::Message(message) = &mut other.kind {
+        message.from = address("dave@not.example.net");
+    }
+    assert_eq!(one(&mut store, put(other)), Outcome::Done);
 }
 
 #[test]

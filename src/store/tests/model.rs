@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 const NAMES: [&str; 3] = ["a@example.org", "b@example.org", "c@example.org"];
-const ROOM: (u32, u32) = (3, 20);
+const ROOM: Room = Room { messages: 3, octets: 20, foreign: false };
 
 /// A write by the account's name: ids are known only once it is there.
 #[derive(Debug, Clone)]
@@ -216,7 +216,7 @@ fn is_full(known: &Known, item: &Item) -> bool {
     };
     let kept: Vec<usize> = known.items.iter().filter_map(length).collect();
     length(item).is_some_and(|new| {
-        kept.len() >= ROOM.0 as usize || kept.iter().sum::<usize>() + new > ROOM.1 as usize
+        kept.len() >= ROOM.messages as usize || kept.iter().sum::<usize>() + new > ROOM.octets as usize
     })
 }
 
