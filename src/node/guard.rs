@@ -260,11 +260,16 @@ impl Guard {
         let waits = |failures: Option<&Failures>, bound| {
             failures.is_some_and(|f| f.count >= bound && f.until > now.tick)
         };
+        let known = self.knows(now, ip, user);
+        if known && !guess {
+            // Whoever shares his address with him can't keep him out either.
+            return true;
+        }
         let pair = (ip, user.clone());
         if waits(self.pairs.get(&pair), PAIR) {
             return false;
         }
-        self.knows(now, ip, user)
+        known
             || !(waits(self.addresses.get(&ip), ADDRESS) || guess && waits(self.accounts.get(user), ACCOUNT))
     }
 
@@ -483,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_keeps_the_owner_of_a_device_key_out_from_elsewhere() {
+    fn nobody_keeps_the_owner_of_a_device_key_out() {
         // design 4: device keys are random
         let alice = Address::parse("alice@a.test", &Domains::default()).unwrap();
         let mut guard = Guard::default();
@@ -497,6 +502,13 @@ mod tests {
         }
         assert!(!guard.may_try(now, ip("10.9.9.9"), &alice, true));
         assert!(guard.may_try(now, ip("10.9.9.9"), &alice, false));
+        // Nor where he is known, from behind the same address; who guesses his password there has to wait.
+        guard.succeeded(now, ip("10.8.8.8"), &alice);
+        for guess in [false, true].repeat(PAIR as usize) {
+            guard.failed(now, ip("10.8.8.8"), Some(&alice), guess);
+        }
+        assert!(guard.may_try(now, ip("10.8.8.8"), &alice, false));
+        assert!(!guard.may_try(now, ip("10.8.8.8"), &alice, true));
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub fn request(out: &mut Vec<u8>, tx: TxId, envelope: &Envelope<'_>, told: &mut 
     if let Some(native) = envelope.native.as_ref().filter(|native| native.family == FAMILY) {
         match &envelope.request {
             Request::Message(Message { note: Some(note), .. }) => {
-                let mut entries = native.octets.to_vec();
+                let mut entries = others(&native.octets);
                 notes(&mut entries, note);
                 write::relay(out, tx.0, &entries);
             }
@@ -252,21 +252,25 @@ const ITEM: &str = "item";
 const SENT: &str = "sent";
 
 /// What goes along with a message that has waited: `item` names it, `sent` dates it, `regarding` says whom
-/// a report is about. A sender's own entries of these names stay as they are.
+/// a report is about.
 fn notes(entries: &mut Vec<u8>, note: &Note) {
     let item = Hub::item_name(note.item);
     let sent = note.date.0.to_string();
-    let mut add = |key: &str, value: &str| {
-        let taken = [format!("key=\"{key}\""), format!("key='{key}'")];
-        if !taken.iter().any(|t| memchr::memmem::find(entries, t.as_bytes()).is_some()) {
-            write::entries(entries, [(key, value)]);
-        }
-    };
-    add(ITEM, &item);
-    add(SENT, &sent);
-    if let Some(regarding) = &note.regarding {
-        add(Key::Regarding.as_str(), regarding.as_str());
+    let regarding = note.regarding.as_ref().map(|address| (Key::Regarding.as_str(), address.as_str()));
+    write::entries(entries, [(ITEM, &*item), (SENT, &*sent)].into_iter().chain(regarding));
+}
+
+/// The entries of a kept command but those that [`notes`] adds: however its sender has written them.
+fn others(native: &[u8]) -> Vec<u8> {
+    let document = [b"<properties>", native, b"</properties>"].concat();
+    let (mut scratch, mut entries) = (Scratch::new(), Vec::new());
+    // It was read once, when it came; nothing of what can't be read again is passed on.
+    if let Ok(object) = Object::parse(&document, &mut scratch) {
+        let ours = [ITEM, SENT, Key::Regarding.as_str()];
+        let his = object.entries().filter(|entry| !ours.contains(&entry.key));
+        write::entries(&mut entries, his.map(|entry| (entry.key, entry.value)));
     }
+    entries
 }
 
 /// Writes news to a notification connection.
