@@ -26,7 +26,7 @@ use super::op::{
 };
 use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
 use super::watching::Which;
-use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked};
+use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked, Then};
 use crate::clock::Now;
 use crate::federation::peer;
 use crate::limits;
@@ -63,14 +63,17 @@ impl Hub {
         if kind == Kind::Message {
             self.counters.messages += 1;
         }
+        if !self.domains.contains(envelope.to.domain()) {
+            let Some((origin, envelope)) = self.forget_first(origin, envelope) else { return };
+            return self.request_remote(now, origin, kind, envelope, out);
+        }
         if let (Request::Unsubscribe { token }, Origin::Peer { .. }) = (&envelope.request, &origin)
             && let Some(key) = self.loaded(&envelope.from)
         {
             // Whatever becomes of it: who wants no more news is shown none.
-            self.forget_outbound(key, &envelope.to, Some(token));
-        }
-        if !self.domains.contains(envelope.to.domain()) {
-            return self.request_remote(now, origin, kind, envelope, out);
+            for write in self.forget_outbound(key, &envelope.to, Some(token)) {
+                self.write(write, Then::Nothing);
+            }
         }
         if kind == Kind::Inquire {
             let answer = Answer::Ok(Thanks::words(super::PRODUCT));
@@ -197,14 +200,25 @@ impl Hub {
                 None
             };
         let Some(account) = self.accounts.get_mut(key) else { return };
+        let mut forgotten = Vec::new();
         if refusal.is_none() || kind == Kind::End {
             account.saw(report, which);
         }
         let to = To::Watchers(account.holders_of(&report.presentity, which));
         if kind == Kind::End && !matches!(refusal, Some(Refusal::SourceRefused | Refusal::NotSubscribed)) {
             let presentity = report.presentity.clone();
-            self.forget_outbound(key, &presentity, name.filter(|_| which != Which::Leased));
+            forgotten = self.forget_outbound(key, &presentity, name.filter(|_| which != Which::Leased));
             self.contact_ended(now, key, &presentity, which);
+        }
+        // His okay is that of his home, too: it is given when nothing is left of the subscription here.
+        let last = forgotten.pop_if(|_| refusal.is_none());
+        for write in forgotten {
+            self.write(write, Then::Nothing);
+        }
+        if let (Some(write), Some(account)) = (last, self.accounts.get_mut(key)) {
+            account.unsettled += 1;
+            let (to, envelope) = (Box::new(to), Box::new(envelope.into_owned()));
+            return self.write(write, Then::EndKept { key, origin, to, envelope });
         }
         match refusal {
             Some(refusal) => {
@@ -290,7 +304,7 @@ impl Hub {
     }
 
     /// The recipient is at home in another domain.
-    fn request_remote(
+    pub(super) fn request_remote(
         &mut self,
         now: Now,
         origin: Origin,
@@ -558,6 +572,7 @@ impl Hub {
 
 /// Which endpoints of the recipient a request goes to. It stays on the stack: news to one of many should need no
 /// allocation.
+#[derive(Debug)]
 #[allow(clippy::large_enum_variant)]
 pub(super) enum To {
     /// Those that take messages from its sender.

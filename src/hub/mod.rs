@@ -59,6 +59,7 @@ use crate::table::Table;
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
+use delivery::To;
 use ending::Endings;
 use granting::Granting;
 use holding::Holding;
@@ -227,6 +228,8 @@ enum Then {
     Dropped { key: AccountKey, origin: Origin, watcher: Address, token: Option<String> },
     Remembered { key: AccountKey, origin: Origin, outbound: Outbound, reply: Box<Reply<'static>> },
     Noted { key: AccountKey, holder: Holder, presentity: Address },
+    Forgotten { key: AccountKey, origin: Origin, envelope: Box<Envelope<'static>> },
+    EndKept { key: AccountKey, origin: Origin, to: Box<To>, envelope: Box<Envelope<'static>> },
     Edited { key: AccountKey },
     ProfileSet { key: AccountKey, origin: Origin, profile: Entries, contacts: Vec<Address> },
     AclSet { key: AccountKey, origin: Origin, acl: Box<(Entries, acl::AccessList)> },
@@ -484,6 +487,17 @@ impl Hub {
                 if let Origin::Peer { handle, tag } = origin {
                     out.answer(handle, &tag, Kind::Subscribe, &presentity, &reply);
                 }
+            }
+            Then::Forgotten { key, origin, envelope } => {
+                self.unsettle(key);
+                self.forgotten(now, key, origin, *envelope, outcome, out);
+            }
+            Then::EndKept { key, origin, to, envelope } => {
+                self.unsettle(key);
+                if self.accounts.get(key).is_none() {
+                    return orphaned(origin, Kind::End, out);
+                }
+                self.fan_out(now, origin, key, *to, *envelope, out);
             }
             Then::Noted { key, holder, presentity } => self.noted(now, key, holder, presentity, outcome),
             Then::Edited { key } => {

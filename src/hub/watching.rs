@@ -17,7 +17,7 @@ use super::subscription::{Holder, Watching, WatchingState, mark_of_presence};
 use super::{Errand, Hub, Kind, Outlet, Then};
 use crate::clock::Now;
 use crate::limits;
-use crate::store::record::{Outbound, Write};
+use crate::store::record::{Outbound, Outcome, Write};
 
 /// Which of a user's subscriptions to a presentity something is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -402,21 +402,71 @@ impl Hub {
         self.end_foreign(now, watcher, outbound.presentity, outbound.token, out);
     }
 
-    /// A user's own subscription has ended: by him (with its token) or by the presentity's side.
-    pub(super) fn forget_outbound(&mut self, key: AccountKey, presentity: &Address, token: Option<&str>) {
-        let Some(account) = self.accounts.get_mut(key) else { return };
-        let before = account.watching.len();
-        account.watching.retain_of(presentity, |w| {
-            w.holder != Holder::Client || token.is_some_and(|token| token != w.token)
+    /// A user's own subscription has ended: by him (with its token) or by the presentity's side. Gives what has to
+    /// be written down for it.
+    pub(super) fn forget_outbound(
+        &mut self,
+        key: AccountKey,
+        presentity: &Address,
+        token: Option<&str>,
+    ) -> Vec<Write> {
+        let Some(account) = self.accounts.get_mut(key) else { return Vec::new() };
+        let over = |w: &Watching| w.holder == Holder::Client && token.is_none_or(|token| token == w.token);
+        let id = account.id;
+        let watched = account.watching.of(presentity).iter().filter(|w| over(w));
+        let writes = watched.map(|w| Write::RemoveOutbound {
+            account: id,
+            presentity: presentity.clone(),
+            token: Some(w.token.clone()),
         });
-        if account.watching.len() != before {
-            let write = Write::RemoveOutbound {
-                account: account.id,
-                presentity: presentity.clone(),
-                token: token.map(str::to_owned),
-            };
-            self.write(write, Then::Nothing);
+        let writes = writes.collect();
+        account.watching.retain_of(presentity, |w| !over(w));
+        writes
+    }
+
+    /// A user ends a subscription of his own elsewhere: it is forgotten here first, so that nothing is left of it
+    /// when its end is acknowledged. Gives the request back if there is nothing to forget.
+    pub(super) fn forget_first<'e>(
+        &mut self,
+        origin: Origin,
+        envelope: Envelope<'e>,
+    ) -> Option<(Origin, Envelope<'e>)> {
+        let Request::Unsubscribe { token } = &envelope.request else { return Some((origin, envelope)) };
+        let key = self.loaded(&envelope.from).filter(|_| matches!(origin, Origin::Peer { .. }));
+        let Some(account) = key.and_then(|key| self.accounts.get_mut(key)) else {
+            return Some((origin, envelope));
+        };
+        let is_it = |w: &Watching| w.holder == Holder::Client && w.token == *token;
+        let (Some(key), true) = (key, account.watching.of(&envelope.to).iter().any(is_it)) else {
+            return Some((origin, envelope));
+        };
+        account.unsettled += 1;
+        let (account, presentity, token) = (account.id, envelope.to.clone(), Some(token.to_string()));
+        let envelope = Box::new(envelope.into_owned());
+        let write = Write::RemoveOutbound { account, presentity, token };
+        self.write(write, Then::Forgotten { key, origin, envelope });
+        None
+    }
+
+    /// It is forgotten, or could not be: then nothing has changed.
+    pub(super) fn forgotten(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        origin: Origin,
+        envelope: Envelope<'static>,
+        outcome: Option<Outcome>,
+        out: &mut impl Outlet,
+    ) {
+        if outcome.is_none() {
+            let answer = Answer::refused(Refusal::Resources);
+            return self.reply(now, origin, Kind::Unsubscribe, &envelope.from, &envelope.to, answer, out);
         }
+        if let Request::Unsubscribe { token } = &envelope.request {
+            // It is out of the store already.
+            self.forget_outbound(key, &envelope.to, Some(token));
+        }
+        self.request_remote(now, origin, Kind::Unsubscribe, envelope, out);
     }
 
     /// The presentity's side has ended what was watched for the user: for his contact list it is asked for
