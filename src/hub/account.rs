@@ -50,10 +50,16 @@ pub(super) struct Account {
     online: Option<Date>,
     /// What watchers are to see now, as a fingerprint.
     pub shown: u64,
-    /// The online period that the store knows the watchers were told of.
+    /// The online period that the store knows the watchers were told of, or is about to.
     pub told_online: Option<Date>,
-    /// The store knows that watchers have yet to be told something.
+    /// The store does know of one, be it an earlier one.
+    pub told_kept: bool,
+    /// Watchers have yet to be told something.
     pub untold: bool,
+    /// The store knows that.
+    pub untold_kept: bool,
+    /// Notes of what they were told that are being committed.
+    pub noting: u32,
     /// Who watches him.
     pub watches: Watchers,
     /// Of these, the one that was last found to be behind.
@@ -111,7 +117,10 @@ impl Account {
             online: None,
             shown: 0,
             told_online: record.told_online,
+            told_kept: record.told_online.is_some(),
             untold: record.untold,
+            untold_kept: record.untold,
+            noting: 0,
             watches: Watchers::default(),
             behind: 0,
             serial: 0,
@@ -303,6 +312,7 @@ impl Account {
         self.endpoints.is_empty()
             && self.online.is_none()
             && self.unsettled == 0
+            && self.noting == 0
             && !self.dirty
             && self.delivering == 0
             && self.list.as_ref().is_none_or(|list| list.is_settled())

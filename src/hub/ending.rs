@@ -51,14 +51,15 @@ pub(super) struct Endings {
     last: u32,
     /// What an earlier run has left was looked at up to this row.
     after: i64,
-    /// Notes that the store would not take.
+    /// Notes that the store would not take, and users whose watchers wait for one.
     unnoted: Vec<(AccountKey, Holder, Address)>,
+    untaken: Vec<AccountKey>,
 }
 
 impl Endings {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.all.len() + self.unnoted.len()
+        self.all.len() + self.unnoted.len() + self.untaken.len()
     }
 }
 
@@ -88,10 +89,20 @@ impl Hub {
         outcome: Option<Outcome>,
     ) {
         if outcome.is_none() {
-            if self.endings.unnoted.is_empty() {
-                self.timers.arm(now.tick + super::AGAIN, Due::Notes);
-            }
+            self.note_later(now);
             self.endings.unnoted.push((key, holder, presentity));
+        }
+    }
+
+    /// The store would not take a note of what this user's watchers are told.
+    pub(super) fn untaken(&mut self, now: Now, key: AccountKey) {
+        self.note_later(now);
+        self.endings.untaken.push(key);
+    }
+
+    fn note_later(&mut self, now: Now) {
+        if self.endings.unnoted.is_empty() && self.endings.untaken.is_empty() {
+            self.timers.arm(now.tick + super::AGAIN, Due::Notes);
         }
     }
 
@@ -99,6 +110,9 @@ impl Hub {
     pub(super) fn note_again(&mut self) {
         for (key, holder, presentity) in std::mem::take(&mut self.endings.unnoted) {
             self.note(key, holder, &presentity);
+        }
+        for key in std::mem::take(&mut self.endings.untaken) {
+            self.mark_dirty(key);
         }
     }
 

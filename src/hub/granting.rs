@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::account::AccountKey;
+use super::account::{Account, AccountKey};
 use super::address::Address;
 use super::delivery::Asked;
 use super::op::Origin;
@@ -80,10 +80,15 @@ impl Hub {
         outcome: Option<Outcome>,
         out: &mut impl Outlet,
     ) {
+        // One of this name may be there still because its end could not be written down, or it was written before.
+        let kept = matches!(outcome, Some(Outcome::Done | Outcome::Exists));
+        if kept && self.accounts.get(key).is_some_and(Account::is_told_unnoted) {
+            // He has come online meanwhile.
+            return self.write_grant(key, origin, inbound, millis);
+        }
         let waiting = self.granting.end(key, &inbound);
         let (watcher, token) = (inbound.watcher.clone(), inbound.token.clone());
-        // One of this name may be there still because its end could not be written down.
-        if outcome == Some(Outcome::Done) || (inbound.named && outcome == Some(Outcome::Exists)) {
+        if kept {
             self.subscribed(now, key, origin, inbound, millis, true, out);
         } else {
             self.own_reply(now, key, origin, Kind::Subscribe, Some(watcher.clone()), outcome, out);

@@ -227,6 +227,8 @@ enum Then {
     Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
     Dropped { key: AccountKey, origin: Origin, watcher: Address, token: Option<String> },
     Remembered { key: AccountKey, origin: Origin, outbound: Outbound, reply: Box<Reply<'static>> },
+    Told { key: AccountKey, since: Option<Date> },
+    Untold { key: AccountKey },
     Noted { key: AccountKey, holder: Holder, presentity: Address },
     Forgotten { key: AccountKey, origin: Origin, envelope: Box<Envelope<'static>> },
     EndKept { key: AccountKey, origin: Origin, to: Box<To>, envelope: Box<Envelope<'static>> },
@@ -499,6 +501,8 @@ impl Hub {
                 }
                 self.fan_out(now, origin, key, *to, *envelope, out);
             }
+            Then::Told { key, since } => self.told_noted(now, key, since, outcome.is_some()),
+            Then::Untold { key } => self.untold_noted(key, outcome.is_some()),
             Then::Noted { key, holder, presentity } => self.noted(now, key, holder, presentity, outcome),
             Then::Edited { key } => {
                 self.unsettle(key);

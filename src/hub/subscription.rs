@@ -233,6 +233,11 @@ impl Account {
         self.watches.iter().any(|(_, watch)| watch.is_durable())
     }
 
+    /// Online, and the store may not know that anybody was told so.
+    pub fn is_told_unnoted(&self) -> bool {
+        self.is_online() && !self.told_kept
+    }
+
     fn is_watched_by(&self, watcher: &Address) -> bool {
         self.watches.of(watcher).next().is_some()
     }
@@ -390,20 +395,31 @@ impl Hub {
         let token = asked.name.or(token).unwrap_or_default();
         let expires = millis.map(|millis| Date(now.date.0.saturating_add(millis)));
         let inbound = Inbound { watcher, token, expires, named };
-        if durable && !again {
-            let id = account.id;
-            account.unsettled += 1;
-            // Whoever is granted this hears that he is online: a restart has to know, if it comes right behind.
-            let online = account.online();
-            if online.is_some() && account.told_online != online {
-                self.set_told_online(key, online);
-            }
+        if durable && (!again || account.is_told_unnoted()) {
             self.granting.begin(key, &inbound);
-            let write = Write::AddInbound { account: id, inbound: inbound.clone() };
-            self.write(write, Then::Subscribed { key, origin, inbound, millis });
+            self.write_grant(key, origin, inbound, millis);
         } else {
             self.subscribed(now, key, origin, inbound, millis, durable, out);
         }
+    }
+
+    /// Writes a subscription down. Whoever is granted it hears that he is online: a restart has to know, if it
+    /// comes right behind.
+    pub(super) fn write_grant(
+        &mut self,
+        key: AccountKey,
+        origin: Origin,
+        inbound: Inbound,
+        millis: Option<i64>,
+    ) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.unsettled += 1;
+        let (id, online) = (account.id, account.online());
+        if account.is_told_unnoted() || online.is_some() && account.told_online != online {
+            self.set_told_online(key, online);
+        }
+        let write = Write::AddInbound { account: id, inbound: inbound.clone() };
+        self.write(write, Then::Subscribed { key, origin, inbound, millis });
     }
 
     /// The subscription is kept: from now on it counts.

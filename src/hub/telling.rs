@@ -10,6 +10,7 @@ use compact_str::CompactString;
 use super::account::AccountKey;
 use super::address::Address;
 use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Refusal, Report, Request};
+use super::subscription::Watch;
 use super::{Errand, Hub, Kind, Outlet, Then};
 use crate::clock::{Date, Now, Tick};
 use crate::limits;
@@ -38,15 +39,22 @@ impl Hub {
     pub(super) fn notify_watchers(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.dirty = false;
-        if account.watches.is_empty() {
+        if account.watches.is_empty() && self.granting.of(key).next().is_none() {
             return;
         }
-        let account = &*account;
+        self.note_told(key);
+        let Some(account) = self.accounts.get(key) else { return };
+        // Whoever hears that he is online has to hear of the end of it, also after a restart.
+        let is_held = |watch: &Watch| account.is_told_unnoted() && watch.is_durable();
         let due: Vec<u32> = account
             .watches
             .iter()
             .filter(|(_, w)| {
-                w.telling == Telling::Quiet && !w.owed && w.told != account.shown_in(w) && w.is_live(now.date)
+                w.telling == Telling::Quiet
+                    && !w.owed
+                    && w.told != account.shown_in(w)
+                    && w.is_live(now.date)
+                    && !is_held(w)
             })
             .map(|(at, _)| at as u32)
             .collect();
@@ -57,7 +65,6 @@ impl Hub {
             }
             self.notify(now, key, watch, 0, out);
         }
-        self.note_told(key);
     }
 
     /// Tells one watcher the present state.
@@ -178,11 +185,13 @@ impl Hub {
     /// What watchers see is about to change, with the batch that this goes into: a crash after it must not keep
     /// them from hearing of it.
     pub(super) fn about_to_change(&mut self, key: AccountKey) {
+        let granting = self.granting.of(key).next().is_some();
         let Some(account) = self.accounts.get_mut(key) else { return };
-        if !account.untold && account.is_watched_for_long() {
+        if !account.untold_kept && (granting || account.is_watched_for_long()) {
             account.untold = true;
+            account.noting += 1;
             let write = Write::SetUntold { account: account.id, untold: true };
-            self.write(write, Then::Nothing);
+            self.write(write, Then::Untold { key });
         }
     }
 
@@ -193,7 +202,8 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         // What is noted of somebody online does not depend on who has heard of it already.
         let online = account.online();
-        let since = online.filter(|_| account.is_watched_for_long());
+        let granting = self.granting.of(key).next().is_some();
+        let since = online.filter(|_| granting || account.is_watched_for_long());
         if online.is_some() && account.told_online != since {
             self.set_told_online(key, since);
         }
@@ -203,12 +213,13 @@ impl Hub {
     fn note_caught_up(&mut self, key: AccountKey) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let untold = account.untold && account.unsettled == 0 && !account.is_editing();
-        let told_online = !account.is_online() && account.told_online.is_some();
+        let noted = account.told_online.is_some() || account.told_kept;
+        let told_online = !account.is_online() && noted;
         if !(untold || told_online) || account.has_watcher_behind() {
             return;
         }
         if untold {
-            account.untold = false;
+            (account.untold, account.untold_kept) = (false, false);
             let write = Write::SetUntold { account: account.id, untold: false };
             self.write(write, Then::Nothing);
         }
@@ -220,8 +231,33 @@ impl Hub {
     pub(super) fn set_told_online(&mut self, key: AccountKey, since: Option<Date>) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         account.told_online = since;
+        account.told_kept &= since.is_some();
+        account.noting += 1;
         let write = Write::SetToldOnline { account: account.id, since };
-        self.write(write, Then::Nothing);
+        self.write(write, Then::Told { key, since });
+    }
+
+    /// The store knows of it: what waited for that is told. Or it could not be written down: that is tried again.
+    pub(super) fn told_noted(&mut self, now: Now, key: AccountKey, since: Option<Date>, kept: bool) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.noting = account.noting.saturating_sub(1);
+        if since.is_some() && kept && account.told_online.is_some() {
+            if !std::mem::replace(&mut account.told_kept, true) {
+                self.mark_dirty(key);
+            }
+        } else if since.is_some() && !kept && account.told_online == since {
+            account.told_online = None;
+            self.untaken(now, key);
+        }
+        self.may_forget(key);
+    }
+
+    /// The store knows that watchers have yet to be told something; or the change itself could not be kept.
+    pub(super) fn untold_noted(&mut self, key: AccountKey, kept: bool) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        account.noting = account.noting.saturating_sub(1);
+        account.untold_kept |= kept && account.untold;
+        self.may_forget(key);
     }
 
     /// The server's own address in a domain (SIMP-6-2).
