@@ -17,7 +17,7 @@ use super::op::{EndpointId, Handle, Presence, Seat};
 use super::pattern::Filter;
 use super::subscription::{Watch, Watching};
 use super::transaction::Queue;
-use crate::clock::{Date, Tick};
+use crate::clock::{Date, Now, Tick};
 use crate::store::record::{AccountId, AccountRecord, Entries, WatcherPolicy};
 
 /// An account in memory: its slot, and which use of the slot.
@@ -91,7 +91,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub fn from_record(record: AccountRecord, domains: &Domains) -> Account {
+    pub fn from_record(now: Now, record: AccountRecord, domains: &Domains) -> Account {
         // A list in the store was parsed before it was put there; one that no longer parses (edited by
         // hand) lets nobody in rather than everybody.
         let acl = record.acl.map(|entries| {
@@ -125,7 +125,12 @@ impl Account {
             behind: 0,
             serial: 0,
             // What this server had asked for by itself is not taken up again: `ending` looks after it.
-            watching: record.watching.into_iter().filter(|o| !o.automatic).map(Watching::kept).collect(),
+            watching: record
+                .watching
+                .into_iter()
+                .filter(|outbound| !outbound.automatic)
+                .map(|outbound| Watching::kept(now, outbound))
+                .collect(),
             waiting: record.waiting,
             delivering: 0,
             unwanted: 0,
@@ -143,7 +148,8 @@ impl Account {
             let told = account.fingerprint_for(&inbound.watcher, inbound.named, record.told_online);
             // What he was told is unknown: he is told again.
             let told = if record.untold { !told } else { told };
-            account.add_lease(Date::default(), inbound, true, told);
+            let expires = inbound.expires.map(|end| now.on_tick(end));
+            account.add_lease(Tick::default(), inbound, expires, true, told);
         }
         account
     }

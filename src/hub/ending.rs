@@ -16,7 +16,7 @@ use super::op::{Answer, Envelope, Native, Origin, Reply, Request, Trail};
 use super::subscription::Holder;
 use super::watching::{Waiter, is_passing};
 use super::{Due, Errand, Hub, Kind, Outlet, Purpose, Then};
-use crate::clock::{Date, Now};
+use crate::clock::{Now, Tick};
 use crate::store::record::{AccountId, Leftover, Outbound, Outcome, Read, Write};
 
 /// Ends that wait for an answer, or to be tried again, at most. Beyond that nobody looks what becomes of them until
@@ -38,7 +38,7 @@ struct Ending {
     from: Address,
     to: Address,
     token: String,
-    expires: Option<Date>,
+    expires: Option<Tick>,
     tries: u8,
     /// Who wants to hear of it.
     waiter: Option<Waiter>,
@@ -65,7 +65,7 @@ impl Endings {
 
 impl Hub {
     /// What was granted is written down. What ends with this server anyway is not.
-    pub(super) fn note(&mut self, key: AccountKey, holder: Holder, presentity: &Address) {
+    pub(super) fn note(&mut self, now: Now, key: AccountKey, holder: Holder, presentity: &Address) {
         if self.domains.contains(presentity.domain()) {
             return;
         }
@@ -74,7 +74,8 @@ impl Hub {
             return;
         };
         let (presentity, token) = (presentity.clone(), watching.token.clone());
-        let outbound = Outbound { presentity, token, expires: watching.expires, automatic: true };
+        let expires = watching.expires.map(|end| now.on_calendar(end));
+        let outbound = Outbound { presentity, token, expires, automatic: true };
         let then = Then::Noted { key, holder, presentity: outbound.presentity.clone() };
         self.write(Write::PutOutbound { account: account.id, outbound }, then);
     }
@@ -107,9 +108,9 @@ impl Hub {
     }
 
     /// What the store would not take is written again, if it is still so.
-    pub(super) fn note_again(&mut self) {
+    pub(super) fn note_again(&mut self, now: Now) {
         for (key, holder, presentity) in std::mem::take(&mut self.endings.unnoted) {
-            self.note(key, holder, &presentity);
+            self.note(now, key, holder, &presentity);
         }
         for key in std::mem::take(&mut self.endings.untaken) {
             self.mark_dirty(key);
@@ -132,7 +133,7 @@ impl Hub {
         now: Now,
         key: AccountKey,
         to: Address,
-        (token, expires): (String, Option<Date>),
+        (token, expires): (String, Option<Tick>),
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get(key) else { return };
@@ -153,7 +154,7 @@ impl Hub {
         key: AccountKey,
         waiter: Waiter,
         to: Address,
-        (token, expires): (String, Option<Date>),
+        (token, expires): (String, Option<Tick>),
         way: (Option<Native<'_>>, Trail<'_>),
         out: &mut impl Outlet,
     ) {
@@ -197,7 +198,7 @@ impl Hub {
             out.answer(handle, &tag, Kind::Unsubscribe, &ending.to, reply);
         }
         let passing = matches!(&reply.answer, Answer::Refused { refusal, .. } if is_passing(*refusal));
-        let lasts = ending.expires.map_or(ending.tries < TRIES, |end| end > now.date);
+        let lasts = ending.expires.map_or(ending.tries < TRIES, |end| end > now.tick);
         if passing && lasts {
             let pause = RETRY * (1 << u32::from(ending.tries.min(DOUBLED)));
             ending.tries = ending.tries.saturating_add(1);
@@ -251,6 +252,7 @@ impl Hub {
         for Leftover { row, account, watcher, outbound } in leftovers.unwrap_or_default() {
             self.endings.after = row;
             let Outbound { presentity: to, token, expires, .. } = outbound;
+            let expires = expires.map(|end| now.on_tick(end));
             let ending = Ending { account, from: watcher, to, token, expires, tries: 0, waiter: None };
             // It may be of this run already.
             if !self.is_held(&ending) {

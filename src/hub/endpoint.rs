@@ -84,7 +84,7 @@ impl Hub {
         account.listeners += 1;
         account.held_until = None;
         if !account.is_online() {
-            account.forget_ended_leases(now.date);
+            account.forget_ended_leases(now.tick);
             account.set_online(Some(now.date));
             self.online += 1;
             self.mark_dirty(key);

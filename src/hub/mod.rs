@@ -283,6 +283,11 @@ pub struct Counters {
     pub batches_failed: u64,
 }
 
+/// By how much the wall clock is ahead of the monotonic one, milliseconds.
+fn ahead(now: Now) -> i64 {
+    now.date.0.saturating_sub(now.tick.0 as i64)
+}
+
 /// The account is gone to which the change belongs that somebody waits for.
 fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
     if let Origin::Peer { handle, tag } = origin {
@@ -311,6 +316,9 @@ pub struct Hub {
     endings: Endings,
     /// Counts what is asked for by [`Errand::Watch`].
     asks: u32,
+    /// By how much the wall clock was ahead of the monotonic one when it was least so and anything was written,
+    /// milliseconds.
+    slowest: i64,
     timers: Timers<Due>,
     refusals: BTreeMap<(Tick, u64), Later>,
     refused: u64,
@@ -358,6 +366,7 @@ impl Hub {
             granting: Granting::default(),
             endings: Endings::default(),
             asks: 0,
+            slowest: i64::MAX,
             timers: Timers::default(),
             refusals: BTreeMap::new(),
             refused: 0,
@@ -382,6 +391,7 @@ impl Hub {
     pub fn start(&mut self, now: Now, out: &mut impl Outlet) {
         out.read(Read::ToldOnline, Purpose::ToldOnline);
         self.look_for_leftovers(now, out);
+        self.slowest = ahead(now);
         self.timers.arm(now.tick + RETURN, Due::Return);
         self.timers.arm(now.tick, Due::Sweep);
     }
@@ -436,6 +446,7 @@ impl Hub {
         if self.writes.is_empty() {
             return None;
         }
+        self.slowest = self.slowest.min(ahead(now));
         self.batch += 1;
         self.committing.push_back((self.batch, std::mem::take(&mut self.thens)));
         Some(Batch { number: self.batch, writes: std::mem::take(&mut self.writes) })
@@ -582,7 +593,7 @@ impl Hub {
                 // The end of this tick goes on with them.
                 Due::Tell => {}
                 Due::Return => self.look_after_missing(now, out),
-                Due::Notes => self.note_again(),
+                Due::Notes => self.note_again(now),
                 Due::Leftovers => self.look_for_leftovers(now, out),
                 Due::Ending(number) => self.ending_due(now, number, out),
                 Due::Reports => {
@@ -594,7 +605,10 @@ impl Hub {
                     let kept = std::time::Duration::from_secs(u64::from(self.limits.kept_days) * 24 * 3600);
                     let items = Date(now.date.0.saturating_sub(kept.as_millis() as i64));
                     out.read(Read::ExpiredMessages { before: items, limit: EXPIRED }, Purpose::Expired);
-                    self.write(Write::Expire { leases: now.date, items }, Then::Nothing);
+                    // Leases that go on here are not swept from there because a clock was set.
+                    self.slowest = self.slowest.min(ahead(now));
+                    let leases = Date(self.slowest.saturating_add(now.tick.0 as i64));
+                    self.write(Write::Expire { leases, items }, Then::Nothing);
                     self.timers.arm(now.tick + SWEEP, Due::Sweep);
                 }
             }

@@ -59,7 +59,7 @@ impl Hub {
                     return out.read(Read::Account(address.clone()), Purpose::Account(address));
                 }
                 let key = record.map(|record| {
-                    let account = Account::from_record(*record, &self.domains);
+                    let account = Account::from_record(now, *record, &self.domains);
                     let address = account.address.clone();
                     let unsure = account.told_online.is_some() || account.untold;
                     let key = self.accounts.insert(account);

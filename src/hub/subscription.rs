@@ -5,9 +5,12 @@
 //! several leases on one presentity, but is told each change once, for all of his endpoints. Where the
 //! watcher's server names the subscription, each of that watcher's names is a watch of its own, told by
 //! itself and without a lease: it lasts until it is ended.
+//!
+//! Leases run by the monotonic clock, so that a wall clock that is set ends none; only what is in the store has dates.
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use foldhash::quality::FixedState;
 
@@ -50,7 +53,7 @@ pub(super) struct Watch {
 pub(super) struct Held {
     pub token: String,
     /// None: it lasts until it is ended.
-    pub expires: Option<Date>,
+    pub expires: Option<Tick>,
     /// In the store. Those of our own users' contact lists and connections are not: they end with those.
     pub durable: bool,
     /// Its end is being committed.
@@ -60,7 +63,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn lasts(&self, now: Date) -> bool {
+    fn lasts(&self, now: Tick) -> bool {
         self.expires.is_none_or(|end| end > now)
     }
 }
@@ -75,7 +78,7 @@ impl Watch {
         self.leases.iter().any(|lease| lease.durable)
     }
 
-    pub fn is_live(&self, now: Date) -> bool {
+    pub fn is_live(&self, now: Tick) -> bool {
         self.leases.iter().any(|lease| lease.lasts(now))
     }
 
@@ -92,7 +95,7 @@ pub(super) struct Watching {
     /// What ends it: given out by the presentity's server, or made up here as its name.
     pub token: String,
     /// None: it lasts until it is ended.
-    pub expires: Option<Date>,
+    pub expires: Option<Tick>,
     /// The other server knows nothing of that: we end it.
     pub unleased: bool,
     pub holder: Holder,
@@ -131,11 +134,11 @@ pub(super) enum WatchingState {
 }
 
 impl Watching {
-    pub fn kept(outbound: Outbound) -> Watching {
+    pub fn kept(now: Now, outbound: Outbound) -> Watching {
         Watching {
             presentity: outbound.presentity,
             token: outbound.token,
-            expires: outbound.expires,
+            expires: outbound.expires.map(|end| now.on_tick(end)),
             unleased: false,
             holder: Holder::Client,
             state: WatchingState::Live { renew: None },
@@ -167,18 +170,18 @@ impl Watching {
     }
 
     /// When there is something to do about it.
-    pub fn next_due(&self, now: Now) -> Option<Tick> {
+    pub fn next_due(&self) -> Option<Tick> {
         let due = match self.state {
             WatchingState::Live { renew } => renew,
             WatchingState::Again { at, .. } => Some(at),
             WatchingState::Asking { .. } | WatchingState::Refused => None,
         };
-        let end = self.expires.filter(|_| self.unleased).map(|end| now.tick + end.since(now.date));
+        let end = self.expires.filter(|_| self.unleased);
         due.into_iter().chain(end).min()
     }
 
     /// Is his lease not over yet?
-    pub fn lasts(&self, now: Date) -> bool {
+    pub fn lasts(&self, now: Tick) -> bool {
         self.expires.is_none_or(|end| end > now)
     }
 }
@@ -217,7 +220,7 @@ impl Account {
     }
 
     /// Is there a subscription of this name, and is it to stay?
-    fn holds(&self, now: Date, watcher: &Address, name: &str) -> bool {
+    fn holds(&self, now: Tick, watcher: &Address, name: &str) -> bool {
         let watch = self.named_watch(watcher, name).and_then(|at| self.watches.get(at));
         watch.is_some_and(|watch| watch.leases.iter().any(|lease| lease.lasts(now) && !lease.ending))
     }
@@ -244,8 +247,15 @@ impl Account {
 
     /// Adds a lease; the watcher counts as told `told`. True if he watches for the first time. One who
     /// watches already has other endpoints, perhaps, that have yet to hear what this one is told.
-    pub fn add_lease(&mut self, now: Date, inbound: Inbound, durable: bool, told: u64) -> bool {
-        let Inbound { watcher, token, expires, named } = inbound;
+    pub fn add_lease(
+        &mut self,
+        now: Tick,
+        inbound: Inbound,
+        expires: Option<Tick>,
+        durable: bool,
+        told: u64,
+    ) -> bool {
+        let Inbound { watcher, token, named, .. } = inbound;
         let first = !self.is_watched_by(&watcher);
         let same = if named { self.named_watch(&watcher, &token) } else { self.shared_watch(&watcher) };
         let mut lease = Held { token, expires, durable, ending: false, crossing: false };
@@ -287,7 +297,7 @@ impl Account {
     }
 
     /// Forgets the leases that have ended while he was offline: nobody is told of those.
-    pub fn forget_ended_leases(&mut self, now: Date) {
+    pub fn forget_ended_leases(&mut self, now: Tick) {
         self.watches.retain(|watch| {
             watch.leases.retain(|lease| lease.lasts(now) || lease.ending);
             !watch.leases.is_empty()
@@ -295,19 +305,18 @@ impl Account {
     }
 
     /// The earliest moment at which something about his watchers or those he watches is due.
-    pub fn next_due(&self, now: Now) -> Option<Tick> {
-        let on_tick = |date: Date| now.tick + date.since(now.date);
+    pub fn next_due(&self) -> Option<Tick> {
         let leases = self
             .watches
             .iter()
             .filter(|_| self.is_online())
             .flat_map(|(_, watch)| &watch.leases)
-            .filter_map(|lease| lease.expires.map(on_tick));
+            .filter_map(|lease| lease.expires);
         let again = self.watches.iter().filter_map(|(_, watch)| match watch.telling {
             Telling::Again { at, .. } => Some(at),
             Telling::Quiet | Telling::Asked { .. } => None,
         });
-        let watching = self.watching.iter().filter_map(|watching| watching.next_due(now));
+        let watching = self.watching.iter().filter_map(|watching| watching.next_due());
         leases.chain(again).chain(watching).chain(self.held_until).min()
     }
 
@@ -316,7 +325,7 @@ impl Account {
     /// most, so that it keeps nobody else out.
     fn has_room_for<'g>(
         &self,
-        now: Date,
+        now: Tick,
         watcher: &Address,
         named: bool,
         granting: impl Iterator<Item = (&'g Address, bool)> + Clone,
@@ -375,12 +384,12 @@ impl Hub {
         let token = asked.name.is_none().then(|| self.random_token());
         let Some(account) = self.accounts.get_mut(key) else { return };
         let presentity = account.address.clone();
-        let again = asked.name.as_ref().is_some_and(|name| account.holds(now.date, &watcher, name));
+        let again = asked.name.as_ref().is_some_and(|name| account.holds(now.tick, &watcher, name));
         let refusal = if millis.is_some_and(|millis| millis <= 0) {
             Some(Refusal::Malformed)
         } else {
             let granting = self.granting.of(key);
-            let room = again || account.has_room_for(now.date, &watcher, asked.name.is_some(), granting);
+            let room = again || account.has_room_for(now.tick, &watcher, asked.name.is_some(), granting);
             (!room).then_some(Refusal::QuotaExceeded)
         };
         if let Some(refusal) = refusal {
@@ -438,7 +447,8 @@ impl Hub {
             return super::orphaned(origin, Kind::Subscribe, out);
         };
         let (watcher, token) = (inbound.watcher.clone(), inbound.token.clone());
-        let end = inbound.expires.filter(|_| account.is_online());
+        let expires = millis.map(|millis| now.tick + Duration::from_millis(millis.max(0) as u64));
+        let end = expires.filter(|_| account.is_online());
         let presentity = account.address.clone();
         let presence = account.presence_for(&watcher);
         let Some(presence) = presence.filter(|_| account.permits(&watcher, super::acl::Operation::Subscribe))
@@ -454,7 +464,7 @@ impl Hub {
         };
         let told = account.shown_to(&watcher, inbound.named);
         let known = inbound.named && account.named_watch(&watcher, &token).is_some();
-        let first = account.add_lease(now.date, inbound, durable, told);
+        let first = account.add_lease(now.tick, inbound, expires, durable, told);
         let report = Report { presentity: presentity.clone(), presence };
         let answer = Answer::Granted { report, millis, token: token.clone().into() };
         self.reply(now, origin, Kind::Subscribe, &watcher, &presentity, answer, out);
@@ -467,7 +477,7 @@ impl Hub {
             self.tell(key, News::Subscribed(&watcher, &token), out);
         }
         if let Some(end) = end {
-            self.schedule_at(now, key, now.tick + end.since(now.date));
+            self.schedule_at(now, key, end);
         }
         self.note_told(key);
     }
@@ -489,7 +499,7 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let watch = account.watch_with(&watcher, token).and_then(|at| account.watches.get_mut(at));
         let lease = watch.and_then(|watch| {
-            watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.lasts(now.date))
+            watch.leases.iter_mut().find(|l| l.token == token && !l.ending && l.lasts(now.tick))
         });
         let Some(lease) = lease else {
             let presentity = account.address.clone();
@@ -694,7 +704,7 @@ impl Hub {
     pub(super) fn watchers(&self, now: Now, key: AccountKey) -> Vec<Address> {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
         let mut watchers: Vec<Address> = Vec::new();
-        for (_, watch) in account.watches.iter().filter(|(_, w)| w.is_live(now.date)) {
+        for (_, watch) in account.watches.iter().filter(|(_, w)| w.is_live(now.tick)) {
             // Only those who hold several can be on it twice.
             if !watch.named || !watchers.contains(&watch.watcher) {
                 watchers.push(watch.watcher.clone());
@@ -712,7 +722,7 @@ impl Hub {
         watcher.wants_watchers = true;
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
         let leases = account.watches.iter().flat_map(|(_, watch)| {
-            let lasting = watch.leases.iter().filter(|lease| lease.lasts(now.date) && !lease.ending);
+            let lasting = watch.leases.iter().filter(|lease| lease.lasts(now.tick) && !lease.ending);
             lasting.map(|lease| (watch.watcher.clone(), lease.token.clone()))
         });
         leases.collect()
@@ -720,7 +730,7 @@ impl Hub {
 
     /// Arms the account's timer for whatever is due first.
     pub(super) fn schedule(&mut self, now: Now, key: AccountKey) {
-        let due = self.accounts.get(key).and_then(|account| account.next_due(now));
+        let due = self.accounts.get(key).and_then(|account| account.next_due());
         if let Some(due) = due {
             self.schedule_at(now, key, due);
         }
@@ -729,8 +739,8 @@ impl Hub {
     /// Arms it for something that is due then, and was not before.
     pub(super) fn schedule_at(&mut self, now: Now, key: AccountKey, due: Tick) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        // A lease whose end the wall clock has not reached yet is looked at again a moment later.
-        let due = due.max(now.tick + std::time::Duration::from_millis(1));
+        // What is due already is looked at a moment later.
+        let due = due.max(now.tick + Duration::from_millis(1));
         if account.timer.is_none_or(|armed| due < armed) {
             account.timer = Some(due);
             self.timers.arm(due, super::Due::Account(key));
@@ -747,7 +757,7 @@ impl Hub {
         let mut over = Vec::new();
         let mut again = Vec::new();
         for (at, watch) in account.watches.iter() {
-            let ended = watch.leases.iter().filter(|lease| !lease.lasts(now.date) && !lease.ending);
+            let ended = watch.leases.iter().filter(|lease| !lease.lasts(now.tick) && !lease.ending);
             over.extend(ended.map(|lease| (watch.watcher.clone(), lease.token.clone())));
             if let Telling::Again { at: due, tries } = watch.telling
                 && due <= now.tick

@@ -53,7 +53,7 @@ impl Hub {
                 w.telling == Telling::Quiet
                     && !w.owed
                     && w.told != account.shown_in(w)
-                    && w.is_live(now.date)
+                    && w.is_live(now.tick)
                     && !is_held(w)
             })
             .map(|(at, _)| at as u32)

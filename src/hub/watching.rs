@@ -226,7 +226,7 @@ impl Hub {
             if let Answer::Granted { millis, token, .. } = &reply.answer
                 && !account.has_given_up(holder, presentity, *millis, token)
             {
-                let expires = millis.map(|millis| now.date + Duration::from_millis(millis.max(0) as u64));
+                let expires = millis.map(|millis| now.tick + Duration::from_millis(millis.max(0) as u64));
                 self.end_own(now, key, presentity.clone(), (token.to_string(), expires), out);
             }
             return;
@@ -238,7 +238,7 @@ impl Hub {
                 watching.state = WatchingState::Live { renew: lease.map(|lease| now.tick + lease * 4 / 5) };
                 let before = watching.expires;
                 let known = watching.granted && before.is_none() && lease.is_none();
-                watching.expires = lease.map(|lease| now.date + lease);
+                watching.expires = lease.map(|lease| now.tick + lease);
                 watching.granted = true;
                 let old = std::mem::replace(&mut watching.token, token.to_string());
                 let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
@@ -246,7 +246,7 @@ impl Hub {
                     watching.seen = Some(mark_of_presence(&report.presence));
                 }
                 if !known || old != *token {
-                    self.note(key, holder, presentity);
+                    self.note(now, key, holder, presentity);
                 }
                 // One lease is enough: the watcher's server has room for a few only.
                 if before.is_some() && !old.is_empty() && old != *token {
@@ -278,7 +278,7 @@ impl Hub {
             out.answer(handle, &tag, Kind::Subscribe, presentity, &reply);
         }
         let account = self.accounts.get(key);
-        let due = account.and_then(|account| account.watching(holder, presentity)?.next_due(now));
+        let due = account.and_then(|account| account.watching(holder, presentity)?.next_due());
         if let Some(due) = due {
             self.schedule_at(now, key, due);
         }
@@ -313,7 +313,7 @@ impl Hub {
     pub(super) fn contacts_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         self.end_unleased(now, key, out);
         let Some(account) = self.accounts.get_mut(key) else { return };
-        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
+        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.tick));
         let due: Vec<_> = account
             .watching
             .iter()
@@ -336,7 +336,7 @@ impl Hub {
     fn end_unleased(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let from = account.address.clone();
-        for over in account.watching.extract(|w| w.unleased && !w.lasts(now.date)) {
+        for over in account.watching.extract(|w| w.unleased && !w.lasts(now.tick)) {
             self.end_foreign(now, from.clone(), over.presentity, over.token, out);
         }
     }
@@ -372,13 +372,14 @@ impl Hub {
             }
             return;
         }
-        let expires = Some(now.date + Duration::from_millis(lease as u64));
-        let outbound = Outbound { presentity, token, expires, automatic: false };
+        let expires = now.tick + Duration::from_millis(lease as u64);
+        let outbound =
+            Outbound { presentity, token, expires: Some(now.on_calendar(expires)), automatic: false };
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
-        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.date));
+        account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.tick));
         // News is let in from now on: the other side does not wait for our disk.
-        let watching = Watching { unleased, ..Watching::kept(outbound.clone()) };
-        let due = watching.next_due(now);
+        let watching = Watching { unleased, expires: Some(expires), ..Watching::kept(now, outbound.clone()) };
+        let due = watching.next_due();
         account.watching.insert(watching);
         account.unsettled += 1;
         let write = Write::PutOutbound { account: account.id, outbound: outbound.clone() };
@@ -550,11 +551,11 @@ impl Account {
         self.watching.of(presentity).iter().any(|w| {
             which.is(w)
                 && match w.state {
-                    WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.date),
+                    WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.tick),
                     // The other side may tell the first change before its grant has arrived.
                     WatchingState::Asking { .. } => true,
                     // What could not be renewed lasts as long as it was granted for.
-                    WatchingState::Again { .. } => w.granted && w.lasts(now.date),
+                    WatchingState::Again { .. } => w.granted && w.lasts(now.tick),
                     WatchingState::Refused => false,
                 }
         })

@@ -62,6 +62,8 @@ pub struct Host {
     pub clock: i64,
     /// How far it has jumped forwards altogether, in milliseconds.
     pub leapt: i64,
+    /// Of that, before the process last began: its store may hold leases that are over by its clock.
+    pub leapt_before: i64,
     /// `Output::Ended` was given.
     pub ended: bool,
     /// It runs a release that knows none of hearth's own words: they mean nothing to it, nor its own to others.

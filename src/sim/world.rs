@@ -155,6 +155,7 @@ impl World {
             spins: 0,
             clock: 0,
             leapt: 0,
+            leapt_before: 0,
             ended: false,
             older: false,
             replies: Vec::new(),
@@ -179,6 +180,7 @@ impl World {
         }
         h.life += 1;
         h.born = at;
+        h.leapt_before = h.leapt;
         h.ended = false;
         h.wake = None;
         let seed = Seed { config: h.config.clone(), random, key: h.key };

@@ -119,8 +119,9 @@ impl Campaign {
                     if line == Line::Simp && !counted[&about].contains(&from) {
                         continue;
                     }
-                    // A lease may have been over by a clock that had jumped, unnoticed by the other side.
-                    let leapt = |host: HostId| self.world.hosts[host.0].leapt >= LEASE;
+                    // A lease in the store may have been over by a clock that had jumped, when its server was started
+                    // again, unnoticed by the other side.
+                    let leapt = |host: HostId| self.world.hosts[host.0].leapt_before >= LEASE;
                     let home = self.users.iter().find(|user| user.address == about).expect("a user").home;
                     if leapt(home) || leapt(self.users[who].home) {
                         continue;
