@@ -1,53 +1,44 @@
 //! Presence between two domains as PITP has it: a subscription lasts until it is ended, and ends with the
 //! watcher's connection.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth::client::Error;
 use hearth::client::blocking::Client;
 use hearth::client::blocking::transfer::Presence;
 use hearth::client::transfer::Event;
 use hearth::client::transfer::pitp::Notice;
-use hearth::imtp::error_type::ErrorType;
 
 use super::contacts::resident;
-use super::worker::{Tally, Trouble, Worker, wrong};
+use super::worker::{LONG, Tally, Trouble, Worker, wrong};
 use crate::home::{Home, Resident};
 use crate::line::{self, Anew};
 
-/// Subscriptions of connections that were lost, at most: as many as one watcher may have (`limits::SUBSCRIPTIONS_NAMED`).
-const STALE: usize = 32;
-/// Until it is asked again where there are too many.
-const FULL: Duration = Duration::from_millis(100);
+/// Between two looks at what the owner's home has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A PITP client at one home that watches somebody at the other.
 pub struct Watches {
     watcher: Anew<Presence>,
     owner: Anew<Client>,
-    /// The watcher's other client: it ends what was granted with a lease, which news does not find out as long as he
-    /// watches at all, and of which he may hold a few only.
-    tidy: Option<Anew<Client>>,
+    /// The watcher's other client: it ends what was granted at the very moment of a kill, which nobody has noted.
+    tidy: Anew<Client>,
     starts: (u64, u64),
     count: u64,
     watching: bool,
-    /// Subscriptions of connections that were lost, by token: in which run of the watcher's server.
-    stale: BTreeMap<String, u64>,
 }
 
 impl Watches {
-    /// Watcher at the first home, the watched user at the second. `leased`: the first home asks by SIMP, which
-    /// knows subscriptions with leases only.
-    pub fn new(home: &Arc<Home>, other: &Arc<Home>, leased: bool) -> Watches {
+    /// Watcher at the first home, the watched user at the second.
+    pub fn new(home: &Arc<Home>, other: &Arc<Home>) -> Watches {
         Watches {
             watcher: Anew::new(home, "onlooker", line::pitp),
             owner: Anew::new(other, "shown", line::simp),
-            tidy: leased.then(|| Anew::new(home, "onlooker", line::simp)),
+            tidy: Anew::new(home, "onlooker", line::simp),
             starts: (0, 0),
             count: 0,
             watching: false,
-            stale: BTreeMap::new(),
         }
     }
 
@@ -58,33 +49,16 @@ impl Watches {
         Ok(inbound.into_iter().filter(|i| i.watcher.as_str() == watcher).map(|i| i.token).collect())
     }
 
-    /// Was it granted? While he watches, news by SIMP does not find out which of his subscriptions are stale, and
-    /// at some time they are too many; then he does not watch, and news finds them all out.
-    fn subscribe(&mut self, tally: &Tally, owner: &str) -> Result<bool, Trouble> {
-        match self.watcher.get()?.subscribe(owner) {
-            Ok(_) => Ok(true),
-            Err(Error::Failed(why)) if why.known() == Some(ErrorType::Quota) && !self.stale.is_empty() => {
-                self.count += 1;
-                let message = format!("found out {}", self.count);
-                self.owner.get()?.set_profile(&[("message".to_owned(), message)])?;
-                tally.wait(FULL);
-                Ok(false)
+    /// Those that are left when all is ended that is to end, or has been waited for for long.
+    fn left(&self) -> Result<Vec<String>, Trouble> {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let tokens = self.tokens()?;
+            if tokens.len() <= 1 || Instant::now() > deadline {
+                return Ok(tokens);
             }
-            Err(error) => Err(error.into()),
+            std::thread::sleep(LOOK);
         }
-    }
-
-    /// The watcher is gone, or does not know that he watches.
-    fn give_up(&mut self) -> Result<(), Trouble> {
-        self.watching = false;
-        for token in self.tokens()? {
-            self.stale.entry(token).or_insert(self.starts.0);
-        }
-        Ok(())
-    }
-
-    fn fresh(&self) -> Result<usize, Trouble> {
-        Ok(self.tokens()?.iter().filter(|token| !self.stale.contains_key(*token)).count())
     }
 
     /// The owner changes what he says, and the watcher hears of it.
@@ -118,16 +92,12 @@ impl Worker for Watches {
         self.owner.get()?;
         self.watcher.get()?;
         if self.watcher.home().starts() != self.starts.0 {
-            self.give_up()?;
+            self.watching = false;
         }
         self.starts = (self.watcher.home().starts(), self.owner.home().starts());
         if !self.watching {
-            if !self.subscribe(tally, &owner)? {
-                return Ok(());
-            }
+            self.watcher.get()?.subscribe(&owner)?;
             self.watching = true;
-            // All that this connection asks for has one token.
-            self.stale.retain(|_, start| *start != self.starts.0);
             tally.acknowledge();
         }
         self.change(tally)?;
@@ -135,8 +105,9 @@ impl Worker for Watches {
         if self.count.is_multiple_of(3) {
             self.watching = false;
             self.watcher.get()?.unsubscribe(&owner)?;
-            if self.fresh()? > 0 {
-                return wrong("the end was acknowledged, and the subscription is there");
+            let tokens = self.tokens()?;
+            if !tokens.is_empty() {
+                return wrong(format!("the end was acknowledged, and {tokens:?} are there"));
             }
             tally.acknowledge();
         }
@@ -144,30 +115,25 @@ impl Worker for Watches {
     }
 
     fn verify(&mut self) -> Result<(), Trouble> {
-        let alive = self.watcher.home().starts() == self.starts.0;
-        let tokens = self.tokens()?;
-        if alive && self.watching {
-            if self.fresh()? != 1 {
-                return wrong(format!("the watcher is there, and his subscription is not: {tokens:?}"));
-            }
-        } else {
-            self.give_up()?;
-        }
-        self.stale.retain(|token, _| tokens.contains(token));
-        if let Some(tidy) = &mut self.tidy {
-            let owner = self.owner.address();
-            for (token, _) in std::mem::take(&mut self.stale) {
-                match tidy.get()?.unsubscribe(&owner, &token) {
-                    Ok(_) | Err(Error::Refused(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
-        if self.stale.len() > STALE {
+        self.watching &= self.watcher.home().starts() == self.starts.0;
+        let tokens = self.left()?;
+        if tokens.len() > 1 {
             return wrong(format!(
-                "of {} subscriptions without a watcher none is found out",
-                self.stale.len()
+                "subscriptions that have lost their connections are not ended: {tokens:?}"
             ));
+        }
+        if self.watching {
+            if tokens.is_empty() {
+                return wrong("the watcher is there, and his subscription is not");
+            }
+            return Ok(());
+        }
+        let owner = self.owner.address();
+        for token in tokens {
+            match self.tidy.get()?.unsubscribe(&owner, &token) {
+                Ok(_) | Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

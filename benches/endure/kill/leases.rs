@@ -149,9 +149,7 @@ impl Leases {
                 }
             }
             let doubtful = matches!(&self.doubt, Doubt::Grant(owner) if *owner == number);
-            // The watcher's own home, if it is another, may have to forget what was ended after its answer.
-            let forgotten = |token: &&String| !self.is_far() || !self.ended.contains_key(*token);
-            let found = granted.keys().chain(held.keys().filter(forgotten)).cloned().collect();
+            let found = granted.keys().chain(held.keys()).cloned().collect();
             self.judge_others(number, doubtful, found)?;
         }
         Ok(())

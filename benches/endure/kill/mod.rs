@@ -291,8 +291,8 @@ pub fn far(a: &Arc<Home>, b: &Arc<Home>, chance: &mut Chance) -> Vec<Box<dyn Wor
     let mut seed = || Chance::new(chance.between(0, u64::MAX - 1));
     vec![
         Box::new(Leases::new((a, b), seed())),
-        Box::new(Watches::new(a, b, true)),
-        Box::new(Watches::new(b, a, false)),
+        Box::new(Watches::new(a, b)),
+        Box::new(Watches::new(b, a)),
         Box::new(Keeping::new((a, Simp), (b, Simp), seed())),
         Box::new(Keeping::new((b, Imtp), (a, Imtp), seed())),
         Box::new(Reporting::new((a, Simp), (b, Simp), seed())),
