@@ -92,7 +92,8 @@ CREATE TABLE inbound (
 ) STRICT;
 CREATE INDEX inbound_expires ON inbound (expires) WHERE expires IS NOT NULL;
 
--- Subscriptions that our users hold.
+-- Subscriptions that our users hold. 'automatic': the server has asked for it by itself; what is left of those is
+-- ended at the next start.
 CREATE TABLE outbound (
     id         INTEGER PRIMARY KEY,
     account    INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,

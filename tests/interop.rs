@@ -82,8 +82,8 @@ fn two_domains_meet_by_dns() {
     script("two_domains.py", &[HEARTH]);
 }
 
-/// `kill -9` under load, as a stock client sees it; how often is said by `HEARTH_CRASH_ROUNDS`.
-/// `cargo bench --bench endure -- kill` does more of it.
+/// `kill -9` under load, as a stock client sees it; how often is said by `HEARTH_CRASH_ROUNDS`. `tests/kill.rs`
+/// does more of it.
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill() {
     let rounds = std::env::var("HEARTH_CRASH_ROUNDS").unwrap_or_else(|_| "25".to_owned());

@@ -34,6 +34,7 @@ impl Campaign {
                 ("dials", 9),
                 ("dead places", FEW),
                 ("granting", open + FEW),
+                ("endings", self.users.len() * (conns + self.users.len())),
                 ("watches", self.users.len() * (conns + self.users.len())),
                 ("watching", self.users.len() * (conns + self.users.len())),
                 ("refusals", open + FEW),
