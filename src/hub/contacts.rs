@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use compact_str::CompactString;
+
 use super::account::AccountKey;
 use super::acl::Operation;
 use super::address::Address;
@@ -34,7 +36,11 @@ impl Hub {
         }
         for presentity in new {
             let Some(account) = self.accounts.get_mut(key) else { return };
-            account.watching.insert(Watching::asking(presentity.clone(), Holder::List, String::new()));
+            account.watching.insert(Watching::asking(
+                presentity.clone(),
+                Holder::List,
+                CompactString::default(),
+            ));
             self.ask(now, key, Holder::List, presentity, 0, out);
         }
     }

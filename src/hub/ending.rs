@@ -73,7 +73,7 @@ impl Hub {
         let Some(watching) = account.watching(holder, presentity).filter(|w| !w.token.is_empty()) else {
             return;
         };
-        let (presentity, token) = (presentity.clone(), watching.token.clone());
+        let (presentity, token) = (presentity.clone(), watching.token.to_string());
         let expires = watching.expires.map(|end| now.on_calendar(end));
         let outbound = Outbound { presentity, token, expires, automatic: true };
         let then = Then::Noted { key, holder, presentity: outbound.presentity.clone() };

@@ -6,6 +6,11 @@ use std::ops::{Deref, Range};
 use super::address::Address;
 use super::subscription::{Watch, Watching};
 
+/// For how many more a list makes room that is full: there are as many lists as users, and most are short.
+fn room(len: usize) -> usize {
+    len / 8 + 1
+}
+
 /// Who watches a user. Each watch keeps its place for as long as it is there.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
@@ -18,6 +23,12 @@ impl Watchers {
     /// One more.
     pub fn insert(&mut self, watch: Watch) {
         let Range { end, .. } = self.range_of(&watch.watcher);
+        if self.places.len() == self.places.capacity() {
+            self.places.reserve_exact(room(self.places.len()));
+        }
+        if self.order.len() == self.order.capacity() {
+            self.order.reserve_exact(room(self.order.len()));
+        }
         let place = self.places.insert(watch);
         self.order.insert(end, place as u32);
     }
@@ -92,6 +103,9 @@ impl Watched {
     /// One more.
     pub fn insert(&mut self, watching: Watching) {
         let Range { end, .. } = self.range_of(&watching.presentity);
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(room(self.0.len()));
+        }
         self.0.insert(end, watching);
     }
 

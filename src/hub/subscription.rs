@@ -12,7 +12,9 @@ use std::cell::Cell;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use foldhash::quality::FixedState;
+use smallvec::{SmallVec, smallvec};
 
 use super::account::{Account, AccountKey};
 use super::address::Address;
@@ -37,7 +39,8 @@ pub(super) struct Watch {
     pub serial: u32,
     /// Named by the watcher's server: it has one lease, whose token is that name.
     pub named: bool,
-    pub leases: Vec<Held>,
+    /// Most have one.
+    pub leases: SmallVec<[Held; 1]>,
     /// The presence he has said `okay` to, as a fingerprint.
     pub told: u64,
     pub telling: Telling,
@@ -51,7 +54,7 @@ pub(super) struct Watch {
 
 #[derive(Debug)]
 pub(super) struct Held {
-    pub token: String,
+    pub token: CompactString,
     /// None: it lasts until it is ended.
     pub expires: Option<Tick>,
     /// In the store. Those of our own users' contact lists and connections are not: they end with those.
@@ -93,7 +96,7 @@ impl Watch {
 pub(super) struct Watching {
     pub presentity: Address,
     /// What ends it: given out by the presentity's server, or made up here as its name.
-    pub token: String,
+    pub token: CompactString,
     /// None: it lasts until it is ended.
     pub expires: Option<Tick>,
     /// The other server knows nothing of that: we end it.
@@ -137,7 +140,7 @@ impl Watching {
     pub fn kept(now: Now, outbound: Outbound) -> Watching {
         Watching {
             presentity: outbound.presentity,
-            token: outbound.token,
+            token: outbound.token.into(),
             expires: outbound.expires.map(|end| now.on_tick(end)),
             unleased: false,
             holder: Holder::Client,
@@ -150,7 +153,7 @@ impl Watching {
     }
 
     /// One that is about to be asked for.
-    pub fn asking(presentity: Address, holder: Holder, token: String) -> Watching {
+    pub fn asking(presentity: Address, holder: Holder, token: CompactString) -> Watching {
         Watching {
             presentity,
             token,
@@ -258,7 +261,7 @@ impl Account {
         let Inbound { watcher, token, named, .. } = inbound;
         let first = !self.is_watched_by(&watcher);
         let same = if named { self.named_watch(&watcher, &token) } else { self.shared_watch(&watcher) };
-        let mut lease = Held { token, expires, durable, ending: false, crossing: false };
+        let mut lease = Held { token: token.into(), expires, durable, ending: false, crossing: false };
         if let Some(watch) = same.and_then(|at| self.watches.get_mut(at)) {
             lease.crossing = matches!(watch.telling, Telling::Asked { .. });
             if matches!(watch.telling, Telling::Again { .. }) {
@@ -280,7 +283,7 @@ impl Account {
             return false;
         }
         self.serial = self.serial.wrapping_add(1);
-        let leases = vec![lease];
+        let leases = smallvec![lease];
         let serial = self.serial;
         self.watches.insert(Watch {
             watcher,
@@ -507,7 +510,7 @@ impl Hub {
             return self.reply(now, origin, Kind::Unsubscribe, &watcher, &presentity, answer, out);
         };
         lease.ending = true;
-        let (durable, token) = (lease.durable, lease.token.clone());
+        let (durable, token) = (lease.durable, lease.token.to_string());
         if durable {
             let leases = vec![(watcher.clone(), token.clone())];
             let write = Write::RemoveInbound { account: account.id, leases };
@@ -582,7 +585,7 @@ impl Hub {
             .of(watcher)
             .flat_map(|(_, watch)| &watch.leases)
             .filter(|lease| token.is_none_or(|token| lease.token == token))
-            .map(|lease| (watcher.clone(), lease.token.clone()))
+            .map(|lease| (watcher.clone(), lease.token.to_string()))
             .collect();
         if leases.is_empty() {
             let answer = Answer::refused(Refusal::NotSubscribed);
@@ -662,7 +665,7 @@ impl Hub {
     ) -> Vec<(Address, String)> {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
         let Some(watch) = account.watches.get(at) else { return Vec::new() };
-        let named = |lease: &Held| (watch.watcher.clone(), lease.token.clone());
+        let named = |lease: &Held| (watch.watcher.clone(), lease.token.to_string());
         let ended = || watch.leases.iter().filter(|lease| which(lease));
         let all: Vec<_> = ended().map(named).collect();
         let leases: Vec<_> = ended().filter(|l| l.durable && !l.ending).map(named).collect();
@@ -723,7 +726,7 @@ impl Hub {
         let Some(account) = self.accounts.get(key) else { return Vec::new() };
         let leases = account.watches.iter().flat_map(|(_, watch)| {
             let lasting = watch.leases.iter().filter(|lease| lease.lasts(now.tick) && !lease.ending);
-            lasting.map(|lease| (watch.watcher.clone(), lease.token.clone()))
+            lasting.map(|lease| (watch.watcher.clone(), lease.token.to_string()))
         });
         leases.collect()
     }
@@ -758,7 +761,7 @@ impl Hub {
         let mut again = Vec::new();
         for (at, watch) in account.watches.iter() {
             let ended = watch.leases.iter().filter(|lease| !lease.lasts(now.tick) && !lease.ending);
-            over.extend(ended.map(|lease| (watch.watcher.clone(), lease.token.clone())));
+            over.extend(ended.map(|lease| (watch.watcher.clone(), lease.token.to_string())));
             if let Telling::Again { at: due, tries } = watch.telling
                 && due <= now.tick
             {

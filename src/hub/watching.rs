@@ -83,7 +83,7 @@ impl Hub {
                 }
             }
             None if room => {
-                let mut watching = Watching::asking(presentity.clone(), holder, token);
+                let mut watching = Watching::asking(presentity.clone(), holder, token.into());
                 watching.waiting.push(waiter);
                 account.watching.insert(watching);
             }
@@ -109,10 +109,10 @@ impl Hub {
             Some(watching) => {
                 overtaken(watching.waiting, &presentity, out);
                 if !self.domains.contains(presentity.domain()) {
-                    let lease = (watching.token, watching.expires);
+                    let lease = (watching.token.into(), watching.expires);
                     return self.end_for(now, key, (handle, tag), presentity, lease, (native, trail), out);
                 }
-                watching.token
+                watching.token.into()
             }
             // That there is none is the presentity's server's to say.
             None => self.token_of(id).unwrap_or_default(),
@@ -145,7 +145,7 @@ impl Hub {
         let Some(watching) = account.take_watching(holder, presentity) else { return };
         overtaken(watching.waiting, presentity, out);
         if !watching.token.is_empty() {
-            let lease = (watching.token, watching.expires);
+            let lease = (watching.token.into(), watching.expires);
             self.end_own(now, key, watching.presentity, lease, out);
         }
     }
@@ -240,7 +240,11 @@ impl Hub {
                 let known = watching.granted && before.is_none() && lease.is_none();
                 watching.expires = lease.map(|lease| now.tick + lease);
                 watching.granted = true;
-                let old = std::mem::replace(&mut watching.token, token.to_string());
+                if let Some((known, _)) = self.names.get_key_value(presentity) {
+                    // He is a user of ours: his name need not be in memory twice.
+                    watching.presentity = known.clone();
+                }
+                let old = std::mem::replace(&mut watching.token, CompactString::from(&**token));
                 let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
                 if !waiting.is_empty() {
                     watching.seen = Some(mark_of_presence(&report.presence));
@@ -250,7 +254,7 @@ impl Hub {
                 }
                 // One lease is enough: the watcher's server has room for a few only.
                 if before.is_some() && !old.is_empty() && old != *token {
-                    self.end_own(now, key, presentity.clone(), (old, before), out);
+                    self.end_own(now, key, presentity.clone(), (old.into(), before), out);
                 }
                 if waiting.is_empty() {
                     self.show(now, key, holder, report, out);
@@ -267,7 +271,7 @@ impl Hub {
             }
             _ if holder == Holder::List => watching.state = WatchingState::Refused,
             _ => {
-                let token = account.take_watching(holder, presentity).map(|watching| watching.token);
+                let token = account.take_watching(holder, presentity).map(|watching| watching.token.into());
                 self.unnote(key, presentity, token.unwrap_or_default());
                 if waiting.is_empty() {
                     self.say_ended(now, key, holder, presentity, out);
@@ -337,7 +341,7 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let from = account.address.clone();
         for over in account.watching.extract(|w| w.unleased && !w.lasts(now.tick)) {
-            self.end_foreign(now, from.clone(), over.presentity, over.token, out);
+            self.end_foreign(now, from.clone(), over.presentity, over.token.into(), out);
         }
     }
 
@@ -418,7 +422,7 @@ impl Hub {
         let writes = watched.map(|w| Write::RemoveOutbound {
             account: id,
             presentity: presentity.clone(),
-            token: Some(w.token.clone()),
+            token: Some(w.token.to_string()),
         });
         let writes = writes.collect();
         account.watching.retain_of(presentity, |w| !over(w));
@@ -483,14 +487,14 @@ impl Hub {
         let is_it = |w: &Watching| which.is(w);
         // Where somebody waits to hear whether it was granted anew, that answer is still to come.
         let over = |w: &Watching| is_it(w) && matches!(w.holder, Holder::Endpoint(_)) && w.waiting.is_empty();
-        let gone = account.watching.of(presentity).iter().filter(|w| over(w)).map(|w| w.token.clone());
+        let gone = account.watching.of(presentity).iter().filter(|w| over(w)).map(|w| w.token.to_string());
         let mut gone: Vec<String> = gone.collect();
         account.watching.retain_of(presentity, |w| !over(w));
         let left = account.watching.of_mut(presentity);
         left.iter_mut().filter(|w| is_it(w)).for_each(|w| w.granted = false);
         if let Some(watching) = left.iter_mut().find(|w| w.holder == Holder::List && is_it(w)) {
             let at = now.tick + RETRY;
-            gone.push(std::mem::take(&mut watching.token));
+            gone.push(std::mem::take(&mut watching.token).into());
             watching.state = WatchingState::Again { at, tries: 1 };
             self.schedule_at(now, key, at);
         }
