@@ -188,7 +188,7 @@ mod tests {
             watcher: address(watcher),
             serial,
             named: true,
-            leases: Vec::new(),
+            leases: smallvec::SmallVec::new(),
             told: 0,
             telling: Telling::Quiet,
             owed: false,
@@ -228,7 +228,7 @@ mod tests {
         watched.insert(watching("m", "4"));
         watched.insert(watching("m", "5"));
         let tokens = |watched: &Watched, who| -> Vec<String> {
-            watched.of(&address(who)).iter().map(|watching| watching.token.clone()).collect()
+            watched.of(&address(who)).iter().map(|watching| watching.token.to_string()).collect()
         };
         assert_eq!(
             (tokens(&watched, "m"), tokens(&watched, "b")),
@@ -236,7 +236,7 @@ mod tests {
         );
         let taken = watched.take(&address("m"), |watching| watching.token == "4");
         assert_eq!(
-            (taken.map(|w| w.token), tokens(&watched, "m")),
+            (taken.map(|w| w.token.to_string()), tokens(&watched, "m")),
             (Some("4".into()), vec!["1".into(), "5".into()])
         );
         watched.retain_of(&address("m"), |watching| watching.token == "5");
