@@ -31,6 +31,7 @@ impl Hub {
             .collect();
         let new: Vec<_> =
             list.into_iter().filter(|a| !account.watching.of(a).iter().any(|w| listed(&w))).collect();
+        account.watching.reserve(new.len());
         for presentity in gone {
             self.give_up(now, key, Holder::List, &presentity, out);
         }

@@ -109,6 +109,11 @@ impl Watched {
         self.0.insert(end, watching);
     }
 
+    /// So many more will come.
+    pub fn reserve(&mut self, count: usize) {
+        self.0.reserve_exact(count);
+    }
+
     /// Those of one presentity.
     pub fn of(&self, presentity: &Address) -> &[Watching] {
         self.0.get(self.range_of(presentity)).unwrap_or_default()
