@@ -89,9 +89,7 @@ pub fn published(
             }
         }
     }
-    // The domain's own addresses are for domains that publish nothing of any service, not even that they
-    // don't offer it (RFC 2782 "Usage rules", TOC-4).
-    if published.targets.is_empty() && published.declined.is_empty() {
+    if stands_for_itself(published) {
         for protocol in protocols() {
             places.extend(published.addresses.iter().map(|ip| Place {
                 protocol,
@@ -126,10 +124,17 @@ fn by_weight<'a>(mut targets: Vec<&'a Target>, random: &mut impl Rng) -> Vec<&'a
     ordered
 }
 
-/// Is this one of the addresses that a domain publishes for its servers?
+/// The domain's own addresses are for domains that publish nothing of any service, not even that they don't offer
+/// it (RFC 2782 "Usage rules", TOC-4).
+fn stands_for_itself(published: &Published) -> bool {
+    published.targets.is_empty() && published.declined.is_empty()
+}
+
+/// Is this one of the addresses that a domain publishes for its servers? The same ones that we would try: a web
+/// server at the domain's own address is none of them where SRV records lead elsewhere.
 pub fn publishes(published: &Published, address: std::net::IpAddr) -> bool {
     published.targets.iter().any(|target| target.addresses.contains(&address))
-        || published.addresses.contains(&address)
+        || stands_for_itself(published) && published.addresses.contains(&address)
 }
 
 /// Does the configuration name this address for the domain?

@@ -83,6 +83,14 @@ impl Hub {
             let answer = Answer::refused(Refusal::NotFound);
             return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
         }
+        // Before anybody looks for the account: the answer must not tell whether there is one (design 4).
+        if let Request::Change(notice) | Request::End(notice) = &envelope.request
+            && (envelope.from.local() != NOTIFIER
+                || envelope.from.domain() != notice.report.presentity.domain())
+        {
+            let answer = Answer::refused(Refusal::SourceRefused);
+            return self.reply(now, origin, kind, &envelope.from, &envelope.to, answer, out);
+        }
         match self.names.get(&envelope.to) {
             Some(Name::Here(key)) => {
                 let key = *key;
@@ -162,8 +170,7 @@ impl Hub {
         endpoints.any(|endpoint| !endpoint.diverted && endpoint.listens_to(sender))
     }
 
-    /// News of somebody's presence: only from the presentity's own server, and only if it was asked for
-    /// (OC-03, OC-04).
+    /// News of somebody's presence, from his own server (OC-03): only if it was asked for (OC-04).
     fn news_here(
         &mut self,
         now: Now,
@@ -186,26 +193,23 @@ impl Hub {
             None if own => Which::Shared,
             None => Which::Any,
         };
-        let refusal =
-            if envelope.from.local() != NOTIFIER || envelope.from.domain() != report.presentity.domain() {
-                Some(Refusal::SourceRefused)
-            } else if !(!named && (own || self.open))
-                && !account.watches(&report.presentity, which, now)
-                && (own || !self.is_asking(&envelope.to, &report.presentity))
-            {
-                Some(Refusal::NotSubscribed)
-            } else if account.endpoints.is_empty() {
-                Some(Refusal::NoListeners)
-            } else {
-                None
-            };
+        let refusal = if !(!named && (own || self.open))
+            && !account.watches(&report.presentity, which, now)
+            && (own || !self.is_asking(&envelope.to, &report.presentity))
+        {
+            Some(Refusal::NotSubscribed)
+        } else if account.endpoints.is_empty() {
+            Some(Refusal::NoListeners)
+        } else {
+            None
+        };
         let Some(account) = self.accounts.get_mut(key) else { return };
         let mut forgotten = Vec::new();
         if refusal.is_none() || kind == Kind::End {
             account.saw(report, which);
         }
         let to = To::Watchers(account.holders_of(&report.presentity, which));
-        if kind == Kind::End && !matches!(refusal, Some(Refusal::SourceRefused | Refusal::NotSubscribed)) {
+        if kind == Kind::End && refusal != Some(Refusal::NotSubscribed) {
             let presentity = report.presentity.clone();
             forgotten = self.forget_outbound(key, &presentity, name.filter(|_| which != Which::Leased));
             self.contact_ended(now, key, &presentity, which);

@@ -37,7 +37,7 @@ use super::{Due, Event, Io, Purpose, Role, wire};
 use crate::clock::{Now, Tick};
 use crate::config::Federation;
 use crate::federation::route::Dead;
-use crate::federation::{Family, Place, Protocol, Traffic, peer};
+use crate::federation::{Family, Place, Protocol, Strength, Traffic, peer};
 use crate::hub::Kind;
 use crate::hub::address::Domain;
 use crate::hub::op::{Envelope, Refusal, Request, TxId};
@@ -580,6 +580,52 @@ impl Io {
                 Role::Routing(Vouched(known)) => {
                     known.retain(|(domain, ..)| self.links.admits(domain, &self.config.federation));
                 }
+                _ => {}
+            }
+        }
+    }
+
+    /// Links in clear end where the configuration no longer lets them be: all but those set by hand.
+    pub(super) fn give_up_clear_links(&mut self) {
+        if self.config.federation.require != Strength::Strong {
+            return;
+        }
+        let by_hand = |domain: &str, protocol, address| {
+            let place = Place { protocol, tls: false, address };
+            let mut peers =
+                self.config.peers.iter().filter(|set| set.domain.as_str() == peer::domain(domain));
+            peers.any(|set| set.place == place)
+        };
+        let mut names: Vec<_> = self.links.peers.keys().cloned().collect();
+        names.sort_unstable();
+        let why = || "in clear, and require = \"strong\" wants TLS".to_owned();
+        let mut begun = Vec::new();
+        for name in names {
+            let Some(peer) = self.links.peers.get_mut(&name) else { continue };
+            for lane in peer.lanes.iter_mut().flatten() {
+                lane.round.places.retain(|at| at.tls || by_hand(&name, at.protocol, at.address));
+            }
+            for protocol in Protocol::ALL {
+                match peer.link(protocol).state {
+                    State::Dialing { place, .. } | State::Greeting { place, .. }
+                        if !place.tls && !by_hand(&name, protocol, place.address) =>
+                    {
+                        begun.push((Arc::clone(&name), protocol));
+                    }
+                    State::Up { conn, .. } => {
+                        let clear = self.conns.get(conn).filter(|conn| conn.tls.is_none());
+                        if clear.is_some_and(|conn| !by_hand(&name, protocol, conn.peer)) {
+                            self.events.push_back(Event::Cut(conn));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (name, protocol) in begun {
+            match self.links.peers.get(&name).map(|peer| &peer.link(protocol).state) {
+                Some(&State::Dialing { dial, .. }) => self.dial_failed(dial, why()),
+                Some(&State::Greeting { conn, .. }) => self.link_refused(conn, why()),
                 _ => {}
             }
         }

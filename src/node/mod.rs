@@ -279,8 +279,9 @@ impl Node {
             ..(*config).clone()
         };
         self.core.hub.reconfigure(config.limits.clone(), config.simp.routing == Routing::Open);
-        self.core.io.config = Arc::new(config);
+        let old = std::mem::replace(&mut self.core.io.config, Arc::new(config));
         self.core.io.expel();
+        self.core.io.judge_anew(&old);
     }
 
     fn control(&mut self, now: Now, id: ControlId, request: AdminRequest) {

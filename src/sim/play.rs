@@ -10,7 +10,7 @@
 //! | `crash/start/restart/shutdown HOME` | the process ends at once, begins, both, ends in order |
 //! | `reconfigure HOME SETTING=VALUE…` | a running server's configuration changes (SIGHUP) |
 //! | `part X Y`, `heal`, `cut X Y` | homes, played servers or `clients` can't reach each other; all is well again; connections break |
-//! | `dns DOMAIN nothing/fails/is IP [by=…]/late SPAN` | what the resolvers come to know |
+//! | `dns DOMAIN nothing/fails/is IP [by=…] [own=IP]/late SPAN` | what the resolvers come to know; `own`: the domain's own address, which is no server's |
 //! | `disk HOME well/full/broken/stuck` | how a disk does |
 //! | `clock HOME SPAN` | a wall clock jumps (`-1h`: back) |
 //! | `wait SPAN`, `settle` | time passes; until nothing is under way |

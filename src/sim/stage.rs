@@ -104,6 +104,12 @@ impl Player {
                 self.world.dns.set(domain, Err(DnsError::Nothing));
                 let by = options.remove("by").unwrap_or("simp".to_owned());
                 publish(&mut self.world, domain, &by, ip);
+                if let Some(own) = options.remove("own") {
+                    let own = own.parse().map_err(|_| "no IP")?;
+                    let mut published = self.world.dns.look_up(domain).0.unwrap_or_default();
+                    published.addresses = vec![own];
+                    self.world.dns.set(domain, Ok(published));
+                }
             }
             ["dns", domain, "late", delay] => {
                 self.world.dns.slow(domain, ahead(delay)?.as_millis() as u64);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hearth::federation::{DnsError, Place, Protocol, Published, Service, StaticPeer, Target};
+use hearth::federation::{DnsError, Place, Protocol, Published, Service, StaticPeer, Strength, Target};
 use hearth::hub::address::Domain;
 use hearth::sim::client::{Answer, ClientId};
 use hearth::sim::world::{HostId, ROUTING, TLS, World, config};
@@ -133,6 +133,41 @@ fn a_peer_set_by_hand_goes_before_dns() {
         world.answers(bob, Answer::Okay, Answer::Okay);
         let mut two = Two { world, alice, bob };
         assert_eq!(two.message(), "okay");
+    }
+}
+
+// design 7: what `require` asks of others we ask of ourselves; whom the operator has set by hand is his choice
+#[test]
+fn where_tls_is_required_clear_text_is_for_peers_set_by_hand_only() {
+    for seed in seeds(3) {
+        let strong = |by_hand: bool, b_on_tls: bool| {
+            let mut two = two(seed, |world, _, b| {
+                let ip = world.hosts[b.0].ip();
+                let mut targets = vec![
+                    target(Service::ImServers, 0, 4687, &[ip]),
+                    target(Service::PresenceServers, 0, 7487, &[ip]),
+                    target(Service::Simp, 0, ROUTING, &[ip]),
+                ];
+                if b_on_tls {
+                    targets.insert(0, target(Service::ImServersTls, 0, TLS, &[ip]));
+                }
+                world.dns.set("b.test", Ok(Published { targets, ..Published::default() }));
+            });
+            let mut config = (*two.world.hosts[0].config).clone();
+            config.federation.require = Strength::Strong;
+            if by_hand {
+                let address = (two.world.hosts[1].ip(), ROUTING).into();
+                let place = Place { protocol: Protocol::Simp, tls: false, address };
+                config.peers.push(StaticPeer { domain: Domain::parse("b.test").unwrap(), place });
+            }
+            two.world.reconfigure(HostId(0), config);
+            let before = two.world.hosts[1].connections();
+            let answer = two.message();
+            (answer, two.world.hosts[1].connections() - before)
+        };
+        assert_eq!(strong(false, false), ("error".to_owned(), 0), "seed {seed}");
+        assert_eq!(strong(false, true), ("okay".to_owned(), 1), "seed {seed}");
+        assert_eq!(strong(true, false), ("okay".to_owned(), 1), "seed {seed}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{ASKERS, PAUSE, PAUSE_MOST, Round, State, Way, idle};
 use crate::config::Listen;
-use crate::federation::{DnsError, Place, Protocol, Published, Traffic, route};
+use crate::federation::{DnsError, Place, Protocol, Published, Strength, Traffic, route};
 use crate::hub::address::Domain;
 use crate::hub::op::Refusal;
 use crate::limits;
@@ -177,7 +177,16 @@ impl Io {
                 Ok(published) => {
                     let (dead, random) = (&self.links.dead, &mut self.random);
                     let order = &self.config.federation.order;
-                    let places = route::published(self.now, published, order, traffic, dead, random);
+                    let mut places = route::published(self.now, published, order, traffic, dead, random);
+                    let strong = self.config.federation.require == Strength::Strong;
+                    let found = places.len();
+                    places.retain(|place| place.tls || !strong);
+                    if places.is_empty() && found != 0 {
+                        lane.round.trouble = format!(
+                            "{domain} takes {} in clear only, and require = \"strong\" wants TLS",
+                            traffic.name()
+                        );
+                    }
                     self.planned(domain, traffic, places);
                     continue;
                 }
