@@ -68,6 +68,8 @@ pub(super) struct Account {
     pub serial: u32,
     /// Whom he watches.
     pub watching: Watched,
+    /// While he is away: whom he has on his contact list, in order.
+    pub contacts: Box<[Address]>,
     /// Reports and kept messages that wait in the store.
     pub waiting: u32,
     /// Of those, the ones on their way to an endpoint now.
@@ -131,6 +133,7 @@ impl Account {
                 .filter(|outbound| !outbound.automatic)
                 .map(|outbound| Watching::kept(now, outbound))
                 .collect(),
+            contacts: Box::default(),
             waiting: record.waiting,
             delivering: 0,
             unwanted: 0,
@@ -201,8 +204,13 @@ impl Account {
         }
     }
 
+    /// His mapping list; of a user who is locked nobody sees what he has published.
+    fn list(&self) -> Option<&List> {
+        self.list.as_deref().filter(|_| !self.locked)
+    }
+
     fn view(&self, watcher: &Address) -> View<'_> {
-        self.list.as_ref().map_or(View::Live, |list| list.view(watcher))
+        self.list().map_or(View::Live, |list| list.view(watcher))
     }
 
     /// What this watcher sees of him; none: nothing at all. A published document says what it says; what it
@@ -266,7 +274,7 @@ impl Account {
     }
 
     fn view_in(&self, watch: &Watch) -> View<'_> {
-        match &self.list {
+        match self.list() {
             Some(list) => list.view_again(&watch.watcher, self.list_state, &watch.mapping),
             None => View::Live,
         }
@@ -301,9 +309,14 @@ impl Account {
             Some(acl) => acl.1.permits(from, operation),
             None => {
                 acl::default_permits(&self.address, self.policy, from, operation)
-                    || (self.policy == WatcherPolicy::Ask && watches && !self.watching.of(from).is_empty())
+                    || (self.policy == WatcherPolicy::Ask && watches && self.watches_back(from))
             }
         }
+    }
+
+    /// Does he watch this one, or will he when he is back?
+    fn watches_back(&self, whom: &Address) -> bool {
+        !self.watching.of(whom).is_empty() || self.contacts.binary_search(whom).is_ok()
     }
 
     pub fn acl_entries(&self) -> Entries {

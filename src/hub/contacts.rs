@@ -20,6 +20,7 @@ impl Hub {
     /// is not.
     pub fn set_contacts(&mut self, now: Now, key: AccountKey, list: Vec<Address>, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
+        account.contacts = Box::default();
         let listed = |w: &&Watching| w.holder == Holder::List;
         let stays: BTreeSet<&Address> = list.iter().collect();
         let gone: Vec<_> = account
@@ -62,9 +63,26 @@ impl Hub {
         }
     }
 
-    /// The user has gone: what was watched for him only while he was online is given up.
+    /// The user has gone: what was watched for him only while he was online is given up. Who is on the list is
+    /// remembered: he watches them, when he is back.
     pub(super) fn give_up_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let listed = account.watching.iter().filter(|w| w.holder == Holder::List);
+        let contacts = listed.map(|w| w.presentity.clone()).collect();
         self.set_contacts(now, key, Vec::new(), out);
+        if let Some(account) = self.accounts.get_mut(key) {
+            account.contacts = contacts;
+        }
+    }
+
+    /// Somebody watches him now: if he had refused to be watched by him, whom he has on his contact list, he may
+    /// have done so because he was not watched himself.
+    pub(super) fn ask_back(&mut self, now: Now, key: AccountKey, watcher: &Address, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let refused = |w: &Watching| w.holder == Holder::List && w.state == WatchingState::Refused;
+        if account.watching.of(watcher).iter().any(refused) {
+            self.ask(now, key, Holder::List, watcher.clone(), 0, out);
+        }
     }
 
     /// A state that has come with a grant goes to the user like a change of it, unless he has seen just that.

@@ -296,6 +296,9 @@ fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
     }
 }
 
+/// Reads the contact list off a profile, in order: the protocol that has profiles knows how.
+pub type Contacts = fn(&Entries, &Domains) -> Vec<Address>;
+
 /// The heart of a home server.
 pub struct Hub {
     domains: Domains,
@@ -304,6 +307,7 @@ pub struct Hub {
     limits: Limits,
     /// Take news of presence that nobody asked for (the draft's open routing connections, OC-04).
     open: bool,
+    contacts: Contacts,
     accounts: Accounts,
     names: Table<Address, Name>,
     endpoints: slab::Slab<Endpoint>,
@@ -345,7 +349,7 @@ pub struct Hub {
 
 impl Hub {
     /// An empty hub; [`Hub::start`] sets it going.
-    pub fn new(domains: Domains, limits: Limits, open: bool, seed: [u8; 32]) -> Hub {
+    pub fn new(domains: Domains, limits: Limits, open: bool, contacts: Contacts, seed: [u8; 32]) -> Hub {
         let mut random = ChaCha20Rng::from_seed(seed);
         let names = Table::new(random.next_u64());
         let remotes = HashMap::with_hasher(FixedState::with_seed(random.next_u64()));
@@ -356,6 +360,7 @@ impl Hub {
             notifiers,
             limits,
             open,
+            contacts,
             accounts: Accounts::default(),
             names,
             endpoints: slab::Slab::new(),

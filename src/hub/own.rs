@@ -8,7 +8,7 @@ use super::acl::AccessList;
 use super::address::Address;
 use super::op::{Answer, Origin, Refusal};
 use super::transaction::Kind;
-use super::{Hub, Name, Outlet, Then};
+use super::{Hub, Name, Outlet, Parked, Then};
 use crate::clock::Now;
 use crate::limits;
 use crate::node::io::ControlId;
@@ -77,6 +77,8 @@ impl Hub {
         }
         if online {
             self.set_contacts(now, key, contacts, out);
+            // Whoever was let in by being on it may not be any more.
+            self.end_refused_watches(now, key, out);
         }
     }
 
@@ -137,7 +139,13 @@ impl Hub {
             | Change::RemoveKey { address, .. } => address,
             Change::AddAccount { .. } | Change::AddKey { .. } | Change::SetPeerRule { .. } => return,
         };
-        let Some(Name::Here(key)) = self.names.get(address.as_str()) else { return };
+        let Some(Name::Here(key)) = self.names.get(address.as_str()) else {
+            if let (Change::SetLocked { .. }, Ok(address)) = (change, Address::parse(address, &self.domains))
+            {
+                self.with_account(now, address, Parked::Look, out);
+            }
+            return;
+        };
         let key = *key;
         match change {
             Change::RemoveAccount { .. } => {
@@ -149,6 +157,9 @@ impl Hub {
             Change::SetLocked { locked, .. } => {
                 if let Some(account) = self.accounts.get_mut(key) {
                     account.locked = *locked;
+                    // As the store has noted in the same transaction.
+                    (account.untold, account.untold_kept) = (true, true);
+                    self.mark_dirty(key);
                 }
                 if *locked {
                     self.close_endpoints(now, key, None, out);

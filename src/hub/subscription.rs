@@ -483,6 +483,7 @@ impl Hub {
             self.schedule_at(now, key, end);
         }
         self.note_told(key);
+        self.ask_back(now, key, &watcher, out);
     }
 
     /// Ends a subscription for its watcher (SIMP-5.4-3, SIMP-5.4-4, PITP-15.15-2).

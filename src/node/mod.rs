@@ -141,7 +141,13 @@ impl Node {
         let config = seed.config;
         let open = config.simp.routing == Routing::Open;
         let desk = Desk::new(now, seed.key, &mut random);
-        let hub = Hub::new(config.domains.clone(), config.limits.clone(), open, hub_seed);
+        let hub = Hub::new(
+            config.domains.clone(),
+            config.limits.clone(),
+            open,
+            crate::simp::adapter::contacts,
+            hub_seed,
+        );
         let io = Io {
             now,
             config,

@@ -388,6 +388,11 @@ pub fn native<'a>(
     op::Native { family: FAMILY, octets: Cow::Borrowed(octets) }
 }
 
+/// The buddies of a profile that was taken once: none if it is damaged.
+pub fn contacts(profile: &Entries, domains: &Domains) -> Vec<Address> {
+    buddies(profile, domains, &mut Scratch::new()).unwrap_or_default()
+}
+
 /// Why a buddy list can't be used (OC-49).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadBuddies;

