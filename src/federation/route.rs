@@ -2,12 +2,13 @@
 //! (RFC 2782 for priority and weight), else its own addresses on the default ports.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rand_core::Rng;
 
 use super::{Family, Place, Published, Service, StaticPeer, Target, Traffic};
 use crate::clock::{Now, Tick};
+use crate::config::Config;
 use crate::hub::address::Domain;
 
 /// A place that did not answer is tried last for this long.
@@ -101,6 +102,29 @@ pub fn published(
     places.sort_by_key(|place| dead.contains(now, place.address));
     places.truncate(PLACES);
     places
+}
+
+/// Is what DNS says the operator's own: does this server serve its machine alone, or are all name servers set by
+/// hand on this machine, at another port than DNS's (a zone for trying things out)?
+pub fn is_own_dns(config: &Config) -> bool {
+    let own = |server: &SocketAddr| server.ip().is_loopback() && server.port() != 53;
+    config.listen.iter().all(|listen| listen.address.ip().is_loopback())
+        || !config.nameservers.is_empty() && config.nameservers.iter().all(own)
+}
+
+/// Is this address, which DNS gave for somebody else's domain, one to connect to? Whoever has a domain may write
+/// any address into its zone: those of this machine and its link, and those of nobody in particular, are for
+/// `[[peer]]`; this machine's also where the zone is the operator's own ([`is_own_dns`]).
+pub fn may_be_dialled(address: IpAddr, own_dns: bool) -> bool {
+    let address = address.to_canonical();
+    if address.is_loopback() {
+        return own_dns;
+    }
+    let nobodys = match address {
+        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_unicast_link_local(),
+    };
+    !nobodys && !address.is_multicast()
 }
 
 /// RFC 2782: lowest priority first; among equals drawn by weight.
@@ -212,6 +236,32 @@ mod tests {
             lasts(&published(later, &dns, &[Family::Simp], Traffic::Messages, &dead, &mut random)),
             [1, 2]
         );
+    }
+
+    #[test]
+    fn what_dns_names_on_this_machine_or_its_link_is_not_dialled() {
+        // design 7; RFC 6890
+        let may = |address: &str, own| may_be_dialled(address.parse().unwrap(), own);
+        for address in ["192.0.2.1", "10.1.2.3", "192.168.1.1", "100.64.0.1", "2001:db8::1", "fd00::1"] {
+            assert!(may(address, false) && may(address, true), "{address}");
+        }
+        for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert!(!may(address, false) && may(address, true), "{address}");
+        }
+        let never = ["0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "169.254.169.254", "fe80::1", "224.0.0.1"];
+        for address in never.into_iter().chain(["ff02::1", "255.255.255.255"]) {
+            assert!(!may(address, false) && !may(address, true), "{address}");
+        }
+        let mut config = crate::sim::world::config(&["a.test"], [127, 0, 0, 1].into());
+        assert!(is_own_dns(&config), "it serves this machine alone");
+        config.listen[2].address = "0.0.0.0:7443".parse().unwrap();
+        assert!(!is_own_dns(&config));
+        config.nameservers = vec!["127.0.0.1:53".parse().unwrap()];
+        assert!(!is_own_dns(&config), "a resolver for all of DNS");
+        config.nameservers = vec!["127.0.0.1:5353".parse().unwrap()];
+        assert!(is_own_dns(&config));
+        config.nameservers.push("192.0.2.53:5353".parse().unwrap());
+        assert!(!is_own_dns(&config));
     }
 
     fn ways(places: &[Place]) -> Vec<(Protocol, bool, u8)> {

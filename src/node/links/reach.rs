@@ -179,6 +179,14 @@ impl Io {
                     let order = &self.config.federation.order;
                     let mut places = route::published(self.now, published, order, traffic, dead, random);
                     let strong = self.config.federation.require == Strength::Strong;
+                    let own = route::is_own_dns(&self.config);
+                    let found = places.len();
+                    places.retain(|place| route::may_be_dialled(place.address.ip(), own));
+                    if places.is_empty() && found != 0 {
+                        lane.round.trouble = format!(
+                            "DNS names addresses for {domain} that lead nowhere but to this machine or its link"
+                        );
+                    }
                     let found = places.len();
                     places.retain(|place| place.tls || !strong);
                     if places.is_empty() && found != 0 {

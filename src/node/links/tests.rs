@@ -258,6 +258,30 @@ fn target(service: Service, last: u8) -> Target {
     Target { service, priority: 0, weight: 0, port, host: String::new(), addresses }
 }
 
+// design 7: whoever has a domain may write any address into its zone
+#[test]
+fn a_server_for_others_does_not_connect_to_its_own_machine_because_dns_says_so() {
+    let refused = |rig: &mut Rig| {
+        rig.message();
+        let targets = vec![target(Service::Simp, 3)];
+        rig.resolved(Ok(Published { targets, ..Published::default() }));
+        rig.dials().is_empty()
+    };
+    assert!(!refused(&mut Rig::new(&[], &Family::ALL)));
+    let mut rig = Rig::new(&[], &Family::ALL);
+    let mut config = (*rig.io().config).clone();
+    config.listen[2].address = "192.0.2.7:7443".parse().unwrap();
+    rig.io().config = Arc::new(config.clone());
+    assert!(refused(&mut rig));
+    assert_eq!(rig.failed(), [Traffic::Messages]);
+    // Whom the operator has set by hand he means.
+    let mut rig = Rig::new(&[place(SIMP, 1)], &Family::ALL);
+    config.peers = rig.io().config.peers.clone();
+    rig.io().config = Arc::new(config);
+    rig.message();
+    rig.dialled(place(SIMP, 1));
+}
+
 // TOC-4: no answer is no reason to guess
 #[test]
 fn dns_is_asked_once_for_both_kinds() {
