@@ -1,6 +1,7 @@
 //! `hearth serve`: runs the server.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,7 +12,24 @@ use super::house::House;
 pub fn run(config: Option<&Path>) -> Done {
     start_log();
     let house = House::open(config)?;
+    warn_of_open_files(&house);
     crate::server::run(Arc::new(house.config), Some(house.file)).map_err(Failure::new)
+}
+
+/// What others than the owner may do with the data, which `hearth check` calls wrong too.
+fn warn_of_open_files(house: &House) {
+    for (path, others, mend) in
+        [(house.config.database(), 0o077, "600"), (house.config.data_dir.clone(), 0o022, "700")]
+    {
+        let mode = std::fs::metadata(&path).map_or(0, |meta| meta.permissions().mode() & 0o777);
+        if mode & others != 0 {
+            log::warn!(
+                "{} is open to others (mode {mode:04o}): run 'chmod {mend} {}'",
+                path.display(),
+                path.display()
+            );
+        }
+    }
 }
 
 /// The log goes to stderr, a line for each event. Under systemd the journal knows the time, and is told how

@@ -96,7 +96,7 @@ impl Control {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => return self.again = Some(now + RETRY),
             };
-            if self.clients.len() >= CLIENTS {
+            if self.clients.len() >= CLIENTS && !self.make_room() {
                 let reply = AdminReply::Failed("too many commands at once: try again".to_owned());
                 let _ = stream.write(&line(&reply));
                 continue;
@@ -118,6 +118,13 @@ impl Control {
                 active: now,
             });
         }
+    }
+
+    /// Sends the client away who has asked nothing for the longest time. False: all wait for an answer.
+    fn make_room(&mut self) -> bool {
+        let idle = self.clients.iter().filter(|(_, client)| !client.waiting);
+        let oldest = idle.min_by_key(|(_, client)| (client.active, client.serial)).map(|(index, _)| index);
+        oldest.and_then(|index| self.clients.try_remove(index)).is_some()
     }
 
     /// The socket of a client can be read or written again.

@@ -314,7 +314,9 @@ pub fn server_reply<'a>(reply: Reply<'a>, hub: &Hub) -> Answer<'a> {
         Reply::Describe { presence, subscription } => match (report(presence, hub), subscription) {
             (Some(_), Some(granted)) if granted.duration <= 0 => Answer::refused(Refusal::Communications),
             (Some(report), Some(granted)) => {
-                Answer::Granted { report, millis: Some(granted.duration), token: granted.opaque.into() }
+                // No longer than we would grant: who believes more would renew too late, or reckon over the edge.
+                let millis = granted.duration.min(limits::LEASE.as_millis() as i64);
+                Answer::Granted { report, millis: Some(millis), token: granted.opaque.into() }
             }
             (Some(report), None) => Answer::Described(report),
             (None, _) => Answer::refused(Refusal::Malformed),

@@ -113,6 +113,22 @@ fn an_answer_for_somebody_who_left_reaches_nobody_else() {
 }
 
 #[test]
+fn who_asks_nothing_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = rig(dir.path());
+    let mut silent: Vec<UnixStream> = (0..32).map(|_| connect(dir.path())).collect();
+    let path = dir.path().to_owned();
+    let asker = std::thread::spawn(move || ask(&path, &AdminRequest::Peers));
+    let (id, _) = asked(&rig);
+    rig.want(Output::Control { id, reply: AdminReply::Failed("heard".to_owned()) });
+    assert_eq!(asker.join().unwrap().unwrap(), AdminReply::Failed("heard".to_owned()));
+    // It was the oldest who had to go.
+    assert_eq!(silent[0].read(&mut [0]).unwrap(), 0);
+    silent[31].write_all(b"\"status\"\n").unwrap();
+    asked(&rig);
+}
+
+#[test]
 fn too_many_at_once_are_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let rig = rig(dir.path());
