@@ -18,6 +18,8 @@ use files::NewFiles;
 
 /// SIMP's notification connections.
 const NOTIFICATION: u16 = 7468;
+/// The longest path of a Unix socket, octets (unix(7): `sun_path` without its end).
+const SOCKET_PATH: usize = 107;
 /// TLS, for all protocols.
 const TLS: u16 = 7443;
 
@@ -101,6 +103,13 @@ fn make(plan: &Plan, dir: &Path, made: &mut NewFiles) -> Result<Config, Failure>
     let text = template::config(plan);
     made.file(&file, text.as_bytes(), 0o644)?;
     let config = Config::parse(&text, &file).map_err(Failure::new)?;
+    let socket = absolute(&config.control_socket())?;
+    if socket.as_os_str().len() > SOCKET_PATH {
+        return Err(Failure::new(format!(
+            "{}: too long for a Unix socket ({SOCKET_PATH} octets at most): use a shorter --data-dir",
+            socket.display()
+        )));
+    }
     made.folder(&config.data_dir, 0o700)?;
     if plan.certificate == Certificate::Dev
         && let Some(tls) = &config.tls

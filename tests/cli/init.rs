@@ -113,3 +113,13 @@ fn data_may_live_elsewhere() {
     let list = hearth_in(room.path(), &["--config", "etc/hearth.toml", "user", "list"], "").ok();
     assert_eq!(list, "");
 }
+
+#[test]
+fn a_folder_whose_path_leaves_no_room_for_the_control_socket_is_refused() {
+    let room = tempfile::tempdir().unwrap();
+    let long = "x".repeat(100);
+    let refused = hearth_in(room.path(), &["init", "--domain", "a.test", "--dir", &long], "");
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(format!("{refused:?}").contains("107 octets at most"), "{refused:?}");
+    assert_eq!(names(room.path()), Vec::<String>::new(), "nothing is left behind");
+}
