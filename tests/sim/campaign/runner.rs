@@ -12,7 +12,7 @@ use crate::seeds;
 
 /// Seeds that CI runs.
 const SEEDS: u64 = 1000;
-/// Seeds of which CI runs a short campaign for each death there may be in it.
+/// Seeds of which a short campaign is run for each death there may be in it: the first of those asked for.
 const DEATHS: u64 = 8;
 /// One in so many has no faults: then more is promised.
 const CALM: u64 = 8;
@@ -105,7 +105,7 @@ fn whatever_fails_no_promise_is_broken_in_any_protocol() {
 // COMMON-7-2 COMMON-8-2 SIMP-1-3 SIMP-6.1-3
 #[test]
 fn a_death_at_any_step_of_the_store_breaks_no_promise() {
-    let cases: Vec<(u64, usize, u64)> = seeds(DEATHS).flat_map(deaths).collect();
+    let cases: Vec<(u64, usize, u64)> = seeds(DEATHS).take(DEATHS as usize).flat_map(deaths).collect();
     eprintln!("{} deaths", cases.len());
     all(&cases, die);
 }
