@@ -80,9 +80,12 @@ struct Arguments {
     /// Messages per second of the measures at fixed rates.
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000, 10_000, 20_000])]
     rates: Vec<u64>,
-    /// Seconds that each of them lasts.
-    #[arg(long, default_value_t = 3.0)]
+    /// Seconds of a turn at a fixed rate: short, so that a stall of the machine spoils one of many.
+    #[arg(long, default_value_t = 0.3)]
     seconds: f64,
+    /// Turns that each server has at each rate; their median counts.
+    #[arg(long, default_value_t = 31)]
+    turns: usize,
     /// Watchers of one user.
     #[arg(long, default_value_t = 1000)]
     watchers: usize,
@@ -109,8 +112,10 @@ pub struct Bench {
     pub windows: Vec<u64>,
     /// Messages per second of the measures at fixed rates.
     pub rates: Vec<u64>,
-    /// Seconds that each of them lasts.
+    /// Seconds of a turn at a fixed rate.
     pub seconds: f64,
+    /// Turns of each server at each rate.
+    pub turns: usize,
     /// Watchers of one user.
     pub watchers: usize,
     /// Idle connections.
@@ -203,6 +208,7 @@ fn run() -> Result<bool, Failure> {
         windows: arguments.windows,
         rates: arguments.rates,
         seconds: arguments.seconds,
+        turns: arguments.turns.max(1),
         watchers: arguments.watchers,
         idle: arguments.idle,
         accounts: arguments.accounts,

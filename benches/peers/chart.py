@@ -108,7 +108,7 @@ def main():
         if bars:
             top = group(out, top, title, measure["unit"], bars)
     versions = ", ".join(p["version"] for p in results["peers"] if p["name"] in COLOURS and p["name"] != "bare relay")
-    rounds = min(len(r) for m in results["measures"] for r in m["rounds"].values())
+    rounds = max(len(r) for m in results["measures"] for r in m["rounds"].values())
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" width="{WIDTH}" height="{top}" '
         'role="img" aria-label="What hearth, Prosody, ejabberd and Kamailio cost">',

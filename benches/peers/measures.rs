@@ -110,7 +110,7 @@ pub fn paced(bench: &Bench, peers: &[Box<dyn Peer>], results: &mut Results) {
     // An open loop can't promise how many are under way.
     running.retain(|one| one.what.2 == u64::MAX);
     for rate in bench.rates.iter().copied() {
-        for _ in 0..bench.rounds {
+        for _ in 0..bench.turns {
             running.retain_mut(|one| match pace(bench, rate, one, results) {
                 Ok(()) => true,
                 Err(Failure(why)) => {
