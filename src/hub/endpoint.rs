@@ -177,10 +177,15 @@ impl Hub {
     pub(super) fn divert_due(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         if account.held_until.is_some_and(|until| until <= now.tick) {
-            account.held_until = None;
-            if account.listeners == 0 {
-                self.went_offline(now, key, out);
-            }
+            self.end_divert(now, key, out);
+        }
+    }
+
+    /// If he was diverted, he is not waited for any more.
+    pub(super) fn end_divert(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get_mut(key) else { return };
+        if account.held_until.take().is_some() && account.listeners == 0 {
+            self.went_offline(now, key, out);
         }
     }
 

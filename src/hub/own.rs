@@ -150,6 +150,7 @@ impl Hub {
         match change {
             Change::RemoveAccount { .. } => {
                 self.close_endpoints(now, key, None, out);
+                self.end_divert(now, key, out);
                 self.end_all_watches(now, key, out);
                 self.give_up_contacts(now, key, out);
                 self.forget(key);
@@ -163,6 +164,7 @@ impl Hub {
                 }
                 if *locked {
                     self.close_endpoints(now, key, None, out);
+                    self.end_divert(now, key, out);
                 }
             }
             Change::SetPassword { .. } => self.close_endpoints(now, key, Some(super::PASSWORD), out),

@@ -1,6 +1,6 @@
 //! Wrong logins: one account from many addresses, many accounts from one.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ struct Guessers {
     simp: SocketAddr,
     challenges: VecDeque<(String, String)>,
     attempts: Attempts,
+    /// Connections that have said nothing, for want of a challenge.
+    silent: HashSet<usize>,
 }
 
 /// One of so many members asks.
@@ -72,8 +74,12 @@ fn value<'a>(object: &'a str, key: &str) -> Option<&'a str> {
 }
 
 impl Guessers {
-    fn guess(&mut self, out: &mut Vec<u8>) {
-        let Some((nonce, opaque)) = self.challenges.pop_front() else { return };
+    /// Says nothing yet if there is no challenge to answer.
+    fn guess(&mut self, member: usize, out: &mut Vec<u8>) {
+        let Some((nonce, opaque)) = self.challenges.pop_front() else {
+            self.silent.insert(member);
+            return;
+        };
         self.attempts.made += 1;
         let wrong = &nonce[..nonce.len().min(8)];
         let text = format!(
@@ -98,7 +104,7 @@ impl Caller for Guessers {
         if is_desk(member) {
             out.extend_from_slice(HEADER.as_bytes());
         } else {
-            self.guess(out);
+            self.guess(member, out);
         }
     }
 
@@ -112,6 +118,8 @@ impl Caller for Guessers {
                 );
                 out.extend_from_slice(text.as_bytes());
             }
+        } else if self.silent.remove(&member) {
+            self.guess(member, out);
         }
         true
     }
@@ -145,8 +153,8 @@ impl Caller for Guessers {
 /// Digests with the wrong secret.
 pub fn digest(orders: &Orders) -> Result<String, Failure> {
     let began = Instant::now();
-    let mut guessers =
-        Guessers { simp: orders.simp, challenges: VecDeque::new(), attempts: Attempts::default() };
+    let (challenges, silent, attempts) = Default::default();
+    let mut guessers = Guessers { simp: orders.simp, challenges, silent, attempts };
     Swarm::new(1900, SOURCES, Duration::from_millis(20))?.run(&mut guessers, orders.end())?;
     Ok(guessers.attempts.told(began))
 }
