@@ -68,7 +68,7 @@ pub(super) struct Account {
     pub serial: u32,
     /// Whom he watches.
     pub watching: Watched,
-    /// While he is away: whom he has on his contact list, in order.
+    /// Whom he has on the contact list of his profile, in order.
     pub contacts: Box<[Address]>,
     /// Reports and kept messages that wait in the store.
     pub waiting: u32,

@@ -20,7 +20,6 @@ impl Hub {
     /// is not.
     pub fn set_contacts(&mut self, now: Now, key: AccountKey, list: Vec<Address>, out: &mut impl Outlet) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        account.contacts = Box::default();
         let listed = |w: &&Watching| w.holder == Holder::List;
         let stays: BTreeSet<&Address> = list.iter().collect();
         let gone: Vec<_> = account
@@ -63,16 +62,9 @@ impl Hub {
         }
     }
 
-    /// The user has gone: what was watched for him only while he was online is given up. Who is on the list is
-    /// remembered: he watches them, when he is back.
+    /// The user has gone: what was watched for him only while he was online is given up.
     pub(super) fn give_up_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get(key) else { return };
-        let listed = account.watching.iter().filter(|w| w.holder == Holder::List);
-        let contacts = listed.map(|w| w.presentity.clone()).collect();
         self.set_contacts(now, key, Vec::new(), out);
-        if let Some(account) = self.accounts.get_mut(key) {
-            account.contacts = contacts;
-        }
     }
 
     /// Somebody watches him now: if he had refused to be watched by him, whom he has on his contact list, he may

@@ -72,6 +72,7 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let online = account.is_online();
+        account.contacts = contacts.clone().into();
         if account.set_profile(profile) {
             self.mark_dirty(key);
         }
