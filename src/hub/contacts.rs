@@ -16,9 +16,22 @@ use super::{Hub, Outlet};
 use crate::clock::Now;
 
 impl Hub {
+    /// The user is online by a protocol that shows him his contacts.
+    pub fn watch_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
+        let Some(account) = self.accounts.get(key) else { return };
+        let list = account.contacts.to_vec();
+        self.set_contacts(now, key, list, out);
+    }
+
     /// The contact list of a user who is online, whole: who is new on it is watched, who is no longer on it
     /// is not.
-    pub fn set_contacts(&mut self, now: Now, key: AccountKey, list: Vec<Address>, out: &mut impl Outlet) {
+    pub(super) fn set_contacts(
+        &mut self,
+        now: Now,
+        key: AccountKey,
+        list: Vec<Address>,
+        out: &mut impl Outlet,
+    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let listed = |w: &&Watching| w.holder == Holder::List;
         let stays: BTreeSet<&Address> = list.iter().collect();

@@ -236,14 +236,12 @@ pub(crate) fn account_ready(core: &mut Core, now: Now, id: ConnId, key: Option<A
     if let Some((_, address)) = core.hub.account_of(endpoint) {
         core.guard.succeeded(now, ip, address);
     }
-    let mut contacts = Vec::new();
     if let Some(profile) = core.hub.profile(key) {
-        contacts = adapter::contacts(profile, core.hub.domains());
         core.io.write(id, |out| write::own(out, &name, pairs(profile)));
     }
     core.hub.welcome(now, endpoint, &mut core.io);
     core.hub.refresh_contacts(now, key, &mut core.io);
-    core.hub.set_contacts(now, key, contacts, &mut core.io);
+    core.hub.watch_contacts(now, key, &mut core.io);
     core.arm(id, now.tick + limits::KEEP_ALIVE);
     intake::resume(core, now, id);
 }
