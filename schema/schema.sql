@@ -2,7 +2,8 @@
 -- one gets the steps it lacks (NNN-name.sql). Both ways must lead to the same schema: a test compares.
 -- Dates are milliseconds since 1970-01-01T00:00:00Z. Addresses and domains are canonical: compared as bytes.
 
--- What the database knows of itself: 'key check' tells whether a key file is the one it was made with.
+-- What the database knows of itself: 'key check' tells whether a key file is the one it was made with, 'calendar'
+-- by how many milliseconds the wall clock was ahead of the calendar of leases.
 CREATE TABLE setting (
     name  TEXT NOT NULL PRIMARY KEY,
     value BLOB NOT NULL

@@ -49,15 +49,3 @@ pub struct Now {
     /// The wall clock.
     pub date: Date,
 }
-
-impl Now {
-    /// The moment of a date, as far as is known now: a wall clock may be set meanwhile.
-    pub fn on_tick(self, date: Date) -> Tick {
-        self.tick + date.since(self.date)
-    }
-
-    /// The date of a moment to come, as far as is known now.
-    pub fn on_calendar(self, tick: Tick) -> Date {
-        self.date + tick.since(self.tick)
-    }
-}

@@ -107,7 +107,12 @@ impl Feed {
         let reader = Reader::open(&config.database(), &key)?;
         let now = Now { tick: Tick(0), date: Date(START) };
         let local = config.listen.iter().map(|listen| listen.address).collect();
-        let seed = Seed { config: Arc::new(config), random: [7; 32], key: key.derive("simp challenge") };
+        let seed = Seed {
+            config: Arc::new(config),
+            random: [7; 32],
+            key: key.derive("simp challenge"),
+            calendar: None,
+        };
         let mut feed = Feed {
             node: Node::new(now, seed),
             store,

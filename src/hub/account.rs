@@ -11,6 +11,7 @@ use compact_str::CompactString;
 
 use super::acl::{self, AccessList, Operation};
 use super::address::{Address, Domains};
+use super::calendar::Calendar;
 use super::lists::{Watched, Watchers};
 use super::mappings::{List, Seen, View};
 use super::op::{EndpointId, Handle, Presence, Seat};
@@ -93,7 +94,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub fn from_record(now: Now, record: AccountRecord, domains: &Domains) -> Account {
+    pub fn from_record(now: Now, calendar: &Calendar, record: AccountRecord, domains: &Domains) -> Account {
         // A list in the store was parsed before it was put there; one that no longer parses (edited by
         // hand) lets nobody in rather than everybody.
         let acl = record.acl.map(|entries| {
@@ -131,7 +132,7 @@ impl Account {
                 .watching
                 .into_iter()
                 .filter(|outbound| !outbound.automatic)
-                .map(|outbound| Watching::kept(now, outbound))
+                .map(|outbound| Watching::kept(now, calendar, outbound))
                 .collect(),
             contacts: Box::default(),
             waiting: record.waiting,
@@ -151,7 +152,7 @@ impl Account {
             let told = account.fingerprint_for(&inbound.watcher, inbound.named, record.told_online);
             // What he was told is unknown: he is told again.
             let told = if record.untold { !told } else { told };
-            let expires = inbound.expires.map(|end| now.on_tick(end));
+            let expires = inbound.expires.map(|end| calendar.moment(now, end));
             account.add_lease(Tick::default(), inbound, expires, true, told);
         }
         account

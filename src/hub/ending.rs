@@ -65,7 +65,7 @@ impl Endings {
 
 impl Hub {
     /// What was granted is written down. What ends with this server anyway is not.
-    pub(super) fn note(&mut self, now: Now, key: AccountKey, holder: Holder, presentity: &Address) {
+    pub(super) fn note(&mut self, key: AccountKey, holder: Holder, presentity: &Address) {
         if self.domains.contains(presentity.domain()) {
             return;
         }
@@ -74,7 +74,7 @@ impl Hub {
             return;
         };
         let (presentity, token) = (presentity.clone(), watching.token.to_string());
-        let expires = watching.expires.map(|end| now.on_calendar(end));
+        let expires = watching.expires.map(|end| self.calendar.date(end));
         let outbound = Outbound { presentity, token, expires, automatic: true };
         let then = Then::Noted { key, holder, presentity: outbound.presentity.clone() };
         self.write(Write::PutOutbound { account: account.id, outbound }, then);
@@ -108,9 +108,10 @@ impl Hub {
     }
 
     /// What the store would not take is written again, if it is still so.
-    pub(super) fn note_again(&mut self, now: Now) {
+    pub(super) fn note_again(&mut self) {
+        self.calendar.waits = false;
         for (key, holder, presentity) in std::mem::take(&mut self.endings.unnoted) {
-            self.note(now, key, holder, &presentity);
+            self.note(key, holder, &presentity);
         }
         for key in std::mem::take(&mut self.endings.untaken) {
             self.mark_dirty(key);
@@ -252,7 +253,7 @@ impl Hub {
         for Leftover { row, account, watcher, outbound } in leftovers.unwrap_or_default() {
             self.endings.after = row;
             let Outbound { presentity: to, token, expires, .. } = outbound;
-            let expires = expires.map(|end| now.on_tick(end));
+            let expires = expires.map(|end| self.calendar.moment(now, end));
             let ending = Ending { account, from: watcher, to, token, expires, tries: 0, waiter: None };
             // It may be of this run already.
             if !self.is_held(&ending) {

@@ -18,6 +18,7 @@
 mod account;
 pub mod acl;
 pub mod address;
+mod calendar;
 mod contacts;
 mod delivery;
 mod ending;
@@ -59,6 +60,7 @@ use crate::table::Table;
 use crate::timers::Timers;
 use account::{Account, Accounts, Endpoint};
 use address::{Address, BadAddress, Domains};
+use calendar::Calendar;
 use delivery::To;
 use ending::Endings;
 use granting::Granting;
@@ -227,6 +229,7 @@ enum Then {
     Unsubscribed { key: AccountKey, origin: Origin, watcher: Address, token: String },
     Dropped { key: AccountKey, origin: Origin, watcher: Address, token: Option<String> },
     Remembered { key: AccountKey, origin: Origin, outbound: Outbound, reply: Box<Reply<'static>> },
+    JumpNoted { ahead: i64 },
     Told { key: AccountKey, since: Option<Date> },
     Untold { key: AccountKey },
     Noted { key: AccountKey, holder: Holder, presentity: Address },
@@ -283,11 +286,6 @@ pub struct Counters {
     pub batches_failed: u64,
 }
 
-/// By how much the wall clock is ahead of the monotonic one, milliseconds.
-fn ahead(now: Now) -> i64 {
-    now.date.0.saturating_sub(now.tick.0 as i64)
-}
-
 /// The account is gone to which the change belongs that somebody waits for.
 fn orphaned(origin: Origin, kind: Kind, out: &mut impl Outlet) {
     if let Origin::Peer { handle, tag } = origin {
@@ -320,9 +318,7 @@ pub struct Hub {
     endings: Endings,
     /// Counts what is asked for by [`Errand::Watch`].
     asks: u32,
-    /// By how much the wall clock was ahead of the monotonic one when it was least so and anything was written,
-    /// milliseconds.
-    slowest: i64,
+    calendar: Calendar,
     timers: Timers<Due>,
     refusals: BTreeMap<(Tick, u64), Later>,
     refused: u64,
@@ -371,7 +367,7 @@ impl Hub {
             granting: Granting::default(),
             endings: Endings::default(),
             asks: 0,
-            slowest: i64::MAX,
+            calendar: Calendar::resume(Now::default(), None),
             timers: Timers::default(),
             refusals: BTreeMap::new(),
             refused: 0,
@@ -392,11 +388,11 @@ impl Hub {
         }
     }
 
-    /// Asks the store what the last run left to be put right.
-    pub fn start(&mut self, now: Now, out: &mut impl Outlet) {
+    /// Goes on from what the store has of the calendar of leases, and asks it what the last run left to be put right.
+    pub fn start(&mut self, now: Now, noted: Option<i64>, out: &mut impl Outlet) {
+        self.calendar = Calendar::resume(now, noted);
         out.read(Read::ToldOnline, Purpose::ToldOnline);
         self.look_for_leftovers(now, out);
-        self.slowest = ahead(now);
         self.timers.arm(now.tick + RETURN, Due::Return);
         self.timers.arm(now.tick, Due::Sweep);
     }
@@ -448,10 +444,10 @@ impl Hub {
             self.timers.arm(now.tick, Due::Tell);
         }
         self.forget_idle();
+        self.note_jump(now);
         if self.writes.is_empty() {
             return None;
         }
-        self.slowest = self.slowest.min(ahead(now));
         self.batch += 1;
         self.committing.push_back((self.batch, std::mem::take(&mut self.thens)));
         Some(Batch { number: self.batch, writes: std::mem::take(&mut self.writes) })
@@ -517,6 +513,7 @@ impl Hub {
                 }
                 self.fan_out(now, origin, key, *to, *envelope, out);
             }
+            Then::JumpNoted { ahead } => self.jump_noted(now, ahead, outcome.is_some()),
             Then::Told { key, since } => self.told_noted(now, key, since, outcome.is_some()),
             Then::Untold { key } => self.untold_noted(key, outcome.is_some()),
             Then::Noted { key, holder, presentity } => self.noted(now, key, holder, presentity, outcome),
@@ -598,7 +595,7 @@ impl Hub {
                 // The end of this tick goes on with them.
                 Due::Tell => {}
                 Due::Return => self.look_after_missing(now, out),
-                Due::Notes => self.note_again(now),
+                Due::Notes => self.note_again(),
                 Due::Leftovers => self.look_for_leftovers(now, out),
                 Due::Ending(number) => self.ending_due(now, number, out),
                 Due::Reports => {
@@ -610,9 +607,7 @@ impl Hub {
                     let kept = std::time::Duration::from_secs(u64::from(self.limits.kept_days) * 24 * 3600);
                     let items = Date(now.date.0.saturating_sub(kept.as_millis() as i64));
                     out.read(Read::ExpiredMessages { before: items, limit: EXPIRED }, Purpose::Expired);
-                    // Leases that go on here are not swept from there because a clock was set.
-                    self.slowest = self.slowest.min(ahead(now));
-                    let leases = Date(self.slowest.saturating_add(now.tick.0 as i64));
+                    let leases = self.calendar.date(now.tick);
                     self.write(Write::Expire { leases, items }, Then::Nothing);
                     self.timers.arm(now.tick + SWEEP, Due::Sweep);
                 }

@@ -59,7 +59,7 @@ impl Hub {
                     return out.read(Read::Account(address.clone()), Purpose::Account(address));
                 }
                 let key = record.map(|record| {
-                    let mut account = Account::from_record(now, *record, &self.domains);
+                    let mut account = Account::from_record(now, &self.calendar, *record, &self.domains);
                     account.contacts = (self.contacts)(&account.profile, &self.domains).into();
                     let address = account.address.clone();
                     let unsure = account.told_online.is_some() || account.untold;

@@ -18,6 +18,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::account::{Account, AccountKey};
 use super::address::Address;
+use super::calendar::Calendar;
 use super::delivery::Asked;
 use super::granting::Next;
 use super::mappings::Found;
@@ -137,11 +138,11 @@ pub(super) enum WatchingState {
 }
 
 impl Watching {
-    pub fn kept(now: Now, outbound: Outbound) -> Watching {
+    pub fn kept(now: Now, calendar: &Calendar, outbound: Outbound) -> Watching {
         Watching {
             presentity: outbound.presentity,
             token: outbound.token.into(),
-            expires: outbound.expires.map(|end| now.on_tick(end)),
+            expires: outbound.expires.map(|end| calendar.moment(now, end)),
             unleased: false,
             holder: Holder::Client,
             state: WatchingState::Live { renew: None },
@@ -405,7 +406,7 @@ impl Hub {
         let errand = matches!(origin, Origin::Hub(Errand::Watch { .. }));
         let durable = !(errand || named && ours);
         let token = asked.name.or(token).unwrap_or_default();
-        let expires = millis.map(|millis| Date(now.date.0.saturating_add(millis)));
+        let expires = millis.map(|millis| Date(self.calendar.date(now.tick).0.saturating_add(millis)));
         let inbound = Inbound { watcher, token, expires, named };
         if durable && (!again || account.is_told_unnoted()) {
             self.granting.begin(key, &inbound);

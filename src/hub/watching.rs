@@ -250,7 +250,7 @@ impl Hub {
                     watching.seen = Some(mark_of_presence(&report.presence));
                 }
                 if !known || old != *token {
-                    self.note(now, key, holder, presentity);
+                    self.note(key, holder, presentity);
                 }
                 // One lease is enough: the watcher's server has room for a few only.
                 if before.is_some() && !old.is_empty() && old != *token {
@@ -378,11 +378,15 @@ impl Hub {
         }
         let expires = now.tick + Duration::from_millis(lease as u64);
         let outbound =
-            Outbound { presentity, token, expires: Some(now.on_calendar(expires)), automatic: false };
+            Outbound { presentity, token, expires: Some(self.calendar.date(expires)), automatic: false };
         // Leases that have run out are forgotten here, so that the list can't grow for ever.
         account.watching.retain(|w| w.holder != Holder::Client || w.lasts(now.tick));
         // News is let in from now on: the other side does not wait for our disk.
-        let watching = Watching { unleased, expires: Some(expires), ..Watching::kept(now, outbound.clone()) };
+        let watching = Watching {
+            unleased,
+            expires: Some(expires),
+            ..Watching::kept(now, &self.calendar, outbound.clone())
+        };
         let due = watching.next_due();
         account.watching.insert(watching);
         account.unsettled += 1;

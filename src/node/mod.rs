@@ -55,6 +55,8 @@ pub struct Seed {
     pub random: [u8; 32],
     /// From the key file: seals login challenges.
     pub key: [u8; 32],
+    /// From the store: what it knows of the calendar of leases.
+    pub calendar: Option<i64>,
 }
 
 /// A home server. Drive it: `handle` an input, then `settle` once the inputs of this tick are in,
@@ -173,7 +175,7 @@ impl Node {
             counters: Counters::default(),
         };
         core.io.read_rules();
-        core.hub.start(now, &mut core.io);
+        core.hub.start(now, seed.calendar, &mut core.io);
         Node { core, started: now.tick, ending: None, ended: false }
     }
 

@@ -184,6 +184,7 @@ impl Server {
         let lock = Lock::serve(&config.data_dir)?;
         let key = crate::store::KeyFile::load(&config.key_file())?;
         let store = Store::open(&config.database(), &key, Mode::Open)?;
+        let calendar = store.calendar()?;
         let reader = crate::store::Reader::open(&config.database(), &key)?;
         let keys = reload::load_keys(&config).map_err(ServerError::Tls)?;
         let poll = Poll::new()?;
@@ -196,7 +197,7 @@ impl Server {
         let helpers = Helpers::start(&config, &answers, (lock, store), reader)?;
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|e| ServerError::System(io::Error::other(e.to_string())))?;
-        let seed = Seed { config: config.clone(), random, key: key.derive("simp challenge") };
+        let seed = Seed { config: config.clone(), random, key: key.derive("simp challenge"), calendar };
         let addresses = config.listen.iter().map(|l| l.address).collect();
         let parts = Parts {
             node: seed,

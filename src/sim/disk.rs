@@ -123,6 +123,11 @@ impl Disk {
         }
     }
 
+    /// What the store has of the calendar of leases.
+    pub fn calendar(&self) -> Option<i64> {
+        self.store.calendar().ok().flatten()
+    }
+
     /// Octets of the database, and those of them that are free for what comes next.
     pub fn octets(&self) -> (u64, u64) {
         self.store.octets()

@@ -62,8 +62,11 @@ pub struct Host {
     pub clock: i64,
     /// How far it has jumped forwards altogether, in milliseconds.
     pub leapt: i64,
-    /// Of that, before the process last began: its store may hold leases that are over by its clock.
-    pub leapt_before: i64,
+    /// How far its calendar of leases is off, in milliseconds.
+    pub calendar: i64,
+    /// How far that has jumped forwards altogether: it died before it had written down that its wall clock had. Its
+    /// store may hold leases that are over by it.
+    pub calendar_leapt: i64,
     /// `Output::Ended` was given.
     pub ended: bool,
     /// It runs a release that knows none of hearth's own words: they mean nothing to it, nor its own to others.

@@ -155,7 +155,8 @@ impl World {
             spins: 0,
             clock: 0,
             leapt: 0,
-            leapt_before: 0,
+            calendar: 0,
+            calendar_leapt: 0,
             ended: false,
             older: false,
             replies: Vec::new(),
@@ -180,10 +181,12 @@ impl World {
         }
         h.life += 1;
         h.born = at;
-        h.leapt_before = h.leapt;
+        let calendar = h.clock - h.disk.calendar().unwrap_or(0);
+        h.calendar_leapt += (calendar - h.calendar).max(0);
+        h.calendar = calendar;
         h.ended = false;
         h.wake = None;
-        let seed = Seed { config: h.config.clone(), random, key: h.key };
+        let seed = Seed { config: h.config.clone(), random, key: h.key, calendar: h.disk.calendar() };
         h.node = Some(Node::new(h.now(at), seed));
         h.dirty = true;
         self.note(format!("{} starts", self.hosts[host.0].name));

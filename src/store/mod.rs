@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use subtle::ConstantTimeEq;
 
 pub use error::{StoreError, Trouble};
@@ -171,6 +171,17 @@ impl Store {
         let outcomes = batches.iter().map(apply).collect::<Result<Vec<_>, Trouble>>()?;
         tx.commit()?;
         Ok(outcomes)
+    }
+
+    /// By how much the wall clock was ahead of the calendar of leases when that was last written down
+    /// ([`Write::SetCalendar`]): milliseconds. None if it never was.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn calendar(&self) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT value FROM setting WHERE name = 'calendar'";
+        let kept = self.conn.query_row(sql, [], |row| row.get(0)).optional();
+        kept.map(|kept| kept.map(i64::from_be_bytes)).map_err(|e| Trouble::from(e).at(&self.path))
     }
 
     /// Answers a question from the writer's own connection: for stores in memory and for commands.

@@ -364,6 +364,11 @@ pub enum Write {
         /// All of it.
         acl: Entries,
     },
+    /// Notes by how much the wall clock is ahead of the calendar of leases.
+    SetCalendar {
+        /// Milliseconds.
+        ahead: i64,
+    },
     /// Notes what the watchers were last told, so that a restart can set it right.
     SetToldOnline {
         /// Whose.

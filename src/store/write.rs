@@ -22,6 +22,14 @@ pub fn apply(conn: &Connection, key: &KeyFile, write: &Write) -> Result<Outcome,
         Write::Admin(change) => admin(conn, key, change),
         Write::SetProfile { account, profile } => set_profile(conn, *account, profile),
         Write::SetAcl { account, acl } => set_acl(conn, *account, acl),
+        Write::SetCalendar { ahead } => {
+            run(
+                conn,
+                "INSERT OR REPLACE INTO setting (name, value) VALUES ('calendar', ?1)",
+                [ahead.to_be_bytes()],
+            )?;
+            Ok(Outcome::Done)
+        }
         Write::SetToldOnline { account, since } => found(run(
             conn,
             "UPDATE account SET told_online = ?2 WHERE id = ?1",

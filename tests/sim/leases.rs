@@ -89,3 +89,39 @@ fn contact_lists_of_users_whose_home_crashes_again_and_again_still_work() {
         assert_eq!(watches(&world, b), 0, "what crashes have left, asked by {family}");
     }
 }
+
+// OC-40 PITP-11.7-5: who sets the clock of a server ends no subscription, nor does a restart after it
+#[test]
+fn a_clock_that_is_set_ends_no_lease() {
+    const MONTH: i64 = 30 * 24 * 3600 * 1000;
+    for (seed, (jump, crashes)) in
+        seeds(4).zip([(MONTH, true), (MONTH, false), (-MONTH, true), (MONTH, true)])
+    {
+        let (mut world, a, b) = homes(seed, "simp");
+        let alice = world.login(a, "alice", "alice", "key-of-alice");
+        world.request(
+            alice,
+            &[
+                ("action", "subscribe"),
+                ("to", "bob@b.test"),
+                ("from", "alice@a.test"),
+                ("duration", "86400000"),
+            ],
+        );
+        assert!(world.expect(alice, Duration::from_secs(30), |o| o.action() == "describe").is_some());
+        let tells = |world: &mut World, status: &str| {
+            let told = world.expect(alice, Duration::from_secs(3600), |o| o.get("status") == Some(status));
+            assert!(told.is_some(), "{status} is not told after a jump by {jump} ms; crashes: {crashes}");
+        };
+        world.host(b).jump(jump);
+        if crashes {
+            world.login(b, "bob", "bob", "key-of-bob");
+            tells(&mut world, "online");
+            world.crash(b);
+            world.start(b);
+            tells(&mut world, "offline");
+        }
+        world.login(b, "bob", "bob", "key-of-bob");
+        tells(&mut world, "online");
+    }
+}

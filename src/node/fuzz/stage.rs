@@ -119,7 +119,8 @@ impl Stage {
         };
         let config = Arc::new(config);
         let now = Now { tick: Tick(1000), date };
-        let seed = Seed { config: config.clone(), random: [1; 32], key: file.derive("challenge") };
+        let seed =
+            Seed { config: config.clone(), random: [1; 32], key: file.derive("challenge"), calendar: None };
         let mut stage = Stage {
             node: Node::new(now, seed),
             config,

@@ -121,7 +121,7 @@ impl Campaign {
                     }
                     // A lease in the store may have been over by a clock that had jumped, when its server was started
                     // again, unnoticed by the other side.
-                    let leapt = |host: HostId| self.world.hosts[host.0].leapt_before >= LEASE;
+                    let leapt = |host: HostId| self.world.hosts[host.0].calendar_leapt >= LEASE;
                     let home = self.users.iter().find(|user| user.address == about).expect("a user").home;
                     if leapt(home) || leapt(self.users[who].home) {
                         continue;

@@ -1,0 +1,75 @@
+//! The calendar of leases: by what the store knows when a subscription is over.
+//!
+//! The wall clock may be set at any time, and who sets it means no subscription. So leases go by a calendar of their
+//! own, which runs with the monotonic clock and takes from the wall clock only how long the server was down: by how
+//! much that is ahead of this calendar is written down whenever it has jumped, and taken off at the next start.
+
+use super::{AGAIN, Due, Hub, Then};
+use crate::clock::{Date, Now, Tick};
+use crate::limits;
+use crate::store::record::Write;
+
+/// What the wall clock gains or loses before it is written down, milliseconds. What is put right bit by bit is no jump.
+const JUMP: u64 = 60_000;
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calendar {
+    /// Its date at [`Tick`] 0, milliseconds.
+    origin: i64,
+    /// By how much the wall clock is ahead of it, as the store knows: milliseconds.
+    noted: i64,
+    /// The store has yet to answer, or has failed and is left alone for a while.
+    pub waits: bool,
+}
+
+impl Calendar {
+    /// It goes on; `noted` is what the store has of it, if there was any jump yet.
+    pub fn resume(now: Now, noted: Option<i64>) -> Calendar {
+        let noted = noted.unwrap_or_default();
+        Calendar { origin: ahead(now).saturating_sub(noted), noted, waits: false }
+    }
+
+    /// The date of a moment.
+    pub fn date(&self, tick: Tick) -> Date {
+        Date(self.origin.saturating_add(tick.0 as i64))
+    }
+
+    /// The moment of a date, now if it has passed. No lease is longer than [`limits::LEASE`], whatever the clock said
+    /// when it was written down.
+    pub fn moment(&self, now: Now, date: Date) -> Tick {
+        now.tick + date.since(self.date(now.tick)).min(limits::LEASE)
+    }
+
+    /// By how much the wall clock is ahead, if it has jumped and nobody has told the store.
+    fn jumped(&mut self, now: Now) -> Option<i64> {
+        let found = ahead(now).saturating_sub(self.origin);
+        let jumped = !self.waits && found.abs_diff(self.noted) > JUMP;
+        self.waits |= jumped;
+        jumped.then_some(found)
+    }
+}
+
+impl Hub {
+    /// Writes down that the wall clock was set.
+    pub(super) fn note_jump(&mut self, now: Now) {
+        if let Some(ahead) = self.calendar.jumped(now) {
+            self.write(Write::SetCalendar { ahead }, Then::JumpNoted { ahead });
+        }
+    }
+
+    /// It is written down, or has to be written again.
+    pub(super) fn jump_noted(&mut self, now: Now, ahead: i64, kept: bool) {
+        if kept {
+            self.calendar.noted = ahead;
+            self.calendar.waits = false;
+        } else {
+            self.timers.arm(now.tick + AGAIN, Due::Notes);
+        }
+    }
+}
+
+/// By how much the wall clock is ahead of the monotonic one, milliseconds.
+fn ahead(now: Now) -> i64 {
+    now.date.0.saturating_sub(now.tick.0 as i64)
+}
