@@ -10,8 +10,7 @@
 //!          |  \---- a link that serves is up or being made ----^  |
 //!          |                                     \- none is left -> Waiting --time--> Idle
 //!  link:  Down --> Dialing --connected--> Greeting --taken in--> Up --idle, closed--> Down
-//!                     \                      \---- refused ----> Down: each lane that waits tries its next place
-//!                      \-- SIMP greets nobody: Up at once
+//!                                            \---- refused ----> Down: each lane that waits tries its next place
 //! ```
 //!
 //! Requests wait in a lane's bounded queue until it has a link; when none can be had they all fail and the
@@ -68,7 +67,7 @@ enum State {
         place: Place,
         until: Tick,
     },
-    /// Connected; the peer has yet to greet us and to take us for who we are.
+    /// Connected; the peer has yet to greet us: to open his stream (SIMP), or to take us for who we are.
     Greeting {
         conn: ConnId,
         place: Place,

@@ -80,7 +80,12 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
             continue;
         }
         match framer.step(rest, limit) {
-            Step::Skip(n) | Step::Opened(n) => at += n,
+            Step::Skip(n) => at += n,
+            Step::Opened(n) => {
+                at += n;
+                // A link's greeting; to others it means nothing.
+                core.io.link_ready(id);
+            }
             Step::Object(n) => {
                 let next = object(core, now, id, rest.get(..n).unwrap_or(rest), &mut scratch);
                 if next == Next::Again {

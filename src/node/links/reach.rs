@@ -272,8 +272,9 @@ impl Io {
         self.arm_peer(domain);
     }
 
-    /// A dial succeeded. SIMP's link is up; the others have to be greeted first, and nothing is written to them
-    /// here until [`Io::link_ready`].
+    /// A dial succeeded. The peer has to greet us first: until [`Io::link_ready`] he is told nothing that users have
+    /// said. With SIMP his stream's header is the greeting, and ours is all that he gets: whatever DNS has led us to,
+    /// lines of a user's choice are not written to a port where SIMP is not spoken.
     pub(in crate::node) fn connected(&mut self, dial: DialId, id: ConnId) {
         let now = self.now;
         let known = self.links.dials.remove(&dial);
@@ -295,15 +296,10 @@ impl Io {
         self.conns.insert(id, conn);
         self.outputs.push_back(Output::Known(id));
         peer.note(|| format!("connected to {}", place.address));
-        match place.protocol {
-            Protocol::Simp => {
-                self.write(id, |out| out.extend_from_slice(write::HEADER));
-                self.link_up(&domain, place, id);
-            }
-            Protocol::Imtp | Protocol::Pitp => {
-                let until = now.tick + limits::GREETING;
-                peer.link_mut(place.protocol).state = State::Greeting { conn: id, place, until };
-            }
+        let until = now.tick + limits::GREETING;
+        peer.link_mut(place.protocol).state = State::Greeting { conn: id, place, until };
+        if place.protocol == Protocol::Simp {
+            self.write(id, |out| out.extend_from_slice(write::HEADER));
         }
         self.arm_peer(&domain);
     }
@@ -312,7 +308,10 @@ impl Io {
     pub(crate) fn link_ready(&mut self, id: ConnId) {
         if let Some((domain, place)) = self.greeting(id) {
             if let Some(peer) = self.links.peers.get_mut(&domain) {
-                peer.note(|| format!("{} takes us for who we are", place.address));
+                peer.note(|| match place.protocol {
+                    Protocol::Simp => format!("{} speaks SIMP", place.address),
+                    Protocol::Imtp | Protocol::Pitp => format!("{} takes us for who we are", place.address),
+                });
             }
             self.link_up(&domain, place, id);
             self.arm_peer(&domain);

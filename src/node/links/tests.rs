@@ -5,7 +5,7 @@ use crate::admin::{AdminReply, PeerStatus};
 use crate::federation::{DnsError, Published, Service, StaticPeer, Target};
 use crate::hub::address::{Address, Domains};
 use crate::hub::op::{Message, Request};
-use crate::node::io::{ControlId, Job, Output};
+use crate::node::io::{ControlId, Input, Job, Output};
 use crate::node::{Node, Seed};
 use crate::sim::world::config;
 
@@ -95,6 +95,9 @@ impl Rig {
         self.next += 1;
         let conn = ConnId { slot: self.next, generation: 1 };
         self.io().connected(dial, conn);
+        if place.protocol == Protocol::Simp {
+            self.io().link_ready(conn);
+        }
         conn
     }
 
@@ -283,6 +286,25 @@ fn a_server_for_others_does_not_connect_to_its_own_machine_because_dns_says_so()
     rig.dialled(place(SIMP, 1));
 }
 
+// OC-27, design 7: what users have said is for a server of the protocol only
+#[test]
+fn nothing_is_said_where_simp_is_not_spoken() {
+    let header = "<?xml version=\"1.0\"?>\n<stream>\n";
+    for (said, spoken) in [(header, true), ("220 mail.b.test ESMTP\r\n", false), ("", false)] {
+        let mut rig = Rig::new(&[place(SIMP, 1)], &Family::ALL);
+        rig.message();
+        let dial = rig.dialled(place(SIMP, 1));
+        let conn = ConnId { slot: 7, generation: 1 };
+        rig.node.handle(rig.now, Input::Connected { dial, conn });
+        assert_eq!(rig.unsent(conn), header);
+        rig.node.handle(rig.now, Input::Bytes { conn, data: said.as_bytes() });
+        assert_eq!(rig.unsent(conn).contains("hello"), spoken, "{said}");
+        rig.pass(limits::GREETING);
+        assert_eq!(rig.seen() == ["simp up: messages"], spoken, "{said}");
+        assert_eq!(rig.unsent(conn).contains("hello"), spoken, "{said}");
+    }
+}
+
 // TOC-4: no answer is no reason to guess
 #[test]
 fn dns_is_asked_once_for_both_kinds() {
@@ -298,6 +320,7 @@ fn dns_is_asked_once_for_both_kinds() {
     rig.next += 1;
     let conn = ConnId { slot: rig.next, generation: 1 };
     rig.io().connected(dials[1].0, conn);
+    rig.io().link_ready(conn);
     rig.io().dial_failed(dials[0].0, "refused".to_owned());
     assert_eq!(rig.seen(), ["simp up: messages presence"]);
     assert!(rig.unsent(conn).contains("hello"));
