@@ -70,6 +70,7 @@ pub fn run(house: &House) -> Done {
     tell(vec![Finding::ok(format!("configuration {}: serves {}", house.file.display(), domains.join(", ")))]);
     tell(files(house));
     tell(certificate::look(&house.config, house::now()));
+    tell(house::socket_fits(&house.config).err().map(Finding::wrong).into_iter().collect());
     let running = Lock::is_serving(&house.config.data_dir);
     tell(vec![match &running {
         Ok(true) => Finding::ok("server: runs"),

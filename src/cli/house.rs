@@ -25,6 +25,9 @@ const VARIABLE: &str = "HEARTH_CONFIG";
 /// Longest line that is read from stdin as a secret, octets.
 const LINE: u64 = 4096;
 
+/// The longest path of a Unix socket, octets (unix(7): `sun_path` without its end).
+const SOCKET_PATH: usize = 107;
+
 /// A server: its configuration and all that this leads to.
 #[derive(Debug)]
 pub struct House {
@@ -32,6 +35,23 @@ pub struct House {
     pub config: Config,
     /// The file it is from.
     pub file: PathBuf,
+}
+
+/// Paths in the configuration are relative to its folder, paths given on the command line to this one.
+pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}
+
+/// Can the control socket have its path?
+pub fn socket_fits(config: &Config) -> Result<(), Failure> {
+    let socket = absolute(&config.control_socket())?;
+    if socket.as_os_str().len() <= SOCKET_PATH {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{}: too long for a Unix socket ({SOCKET_PATH} octets at most): use a shorter data directory",
+        socket.display()
+    )))
 }
 
 impl House {

@@ -18,8 +18,6 @@ use files::NewFiles;
 
 /// SIMP's notification connections.
 const NOTIFICATION: u16 = 7468;
-/// The longest path of a Unix socket, octets (unix(7): `sun_path` without its end).
-const SOCKET_PATH: usize = 107;
 /// TLS, for all protocols.
 const TLS: u16 = 7443;
 
@@ -57,12 +55,14 @@ impl Plan {
                 .map_err(|_| Failure::usage("the domain is too long for im.DOMAIN: give --host NAME"))?,
         };
         let certificate = match (&init.certificate, &init.key) {
-            (Some(chain), Some(key)) => Certificate::Given { chain: absolute(chain)?, key: absolute(key)? },
+            (Some(chain), Some(key)) => {
+                Certificate::Given { chain: house::absolute(chain)?, key: house::absolute(key)? }
+            }
             _ if init.dev => Certificate::Dev,
             _ => Certificate::None,
         };
         let data_dir = match &init.data_dir {
-            Some(dir) => absolute(dir)?,
+            Some(dir) => house::absolute(dir)?,
             None => PathBuf::from("."),
         };
         Ok(Plan { domain: init.domain.clone(), host, bind: init.bind, certificate, data_dir, dns: init.dns })
@@ -76,11 +76,6 @@ impl Plan {
     fn has_tls(&self) -> bool {
         self.certificate != Certificate::None
     }
-}
-
-/// Paths in the configuration are relative to its folder, paths given here to this one.
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 /// Makes everything, or nothing.
@@ -103,13 +98,7 @@ fn make(plan: &Plan, dir: &Path, made: &mut NewFiles) -> Result<Config, Failure>
     let text = template::config(plan);
     made.file(&file, text.as_bytes(), 0o644)?;
     let config = Config::parse(&text, &file).map_err(Failure::new)?;
-    let socket = absolute(&config.control_socket())?;
-    if socket.as_os_str().len() > SOCKET_PATH {
-        return Err(Failure::new(format!(
-            "{}: too long for a Unix socket ({SOCKET_PATH} octets at most): use a shorter --data-dir",
-            socket.display()
-        )));
-    }
+    house::socket_fits(&config)?;
     made.folder(&config.data_dir, 0o700)?;
     if plan.certificate == Certificate::Dev
         && let Some(tls) = &config.tls

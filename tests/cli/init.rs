@@ -123,3 +123,13 @@ fn a_folder_whose_path_leaves_no_room_for_the_control_socket_is_refused() {
     assert!(format!("{refused:?}").contains("107 octets at most"), "{refused:?}");
     assert_eq!(names(room.path()), Vec::<String>::new(), "nothing is left behind");
 }
+
+#[test]
+fn a_path_that_the_control_socket_can_not_have_is_found_before_the_server_is_started() {
+    let room = tempfile::tempdir().unwrap();
+    hearth_in(room.path(), &["init", "--domain", "a.test", "--dir", "A"], "").ok();
+    let long = "d".repeat(120);
+    fs::rename(room.path().join("A"), room.path().join(&long)).unwrap();
+    let checked = hearth_in(room.path(), &["--config", &format!("{long}/hearth.toml"), "check"], "").out;
+    assert!(checked.contains("too long for a Unix socket"), "{checked}");
+}
