@@ -152,6 +152,10 @@ impl Hub {
             Change::RemoveAccount { .. } => {
                 self.close_endpoints(now, key, None, out);
                 self.end_divert(now, key, out);
+                if let Some(account) = self.accounts.get_mut(key) {
+                    // What he has published went with him: the last that his watchers hear is that he is away.
+                    account.locked = true;
+                }
                 self.end_all_watches(now, key, out);
                 self.give_up_contacts(now, key, out);
                 self.forget(key);

@@ -11,6 +11,9 @@ use super::method::Method;
 use super::{Protocol, url};
 use crate::hub::pattern::split_scheme;
 
+/// The headers with which a server hands over what it has kept; they are between it and its clients.
+const OF_KEPT: [&str; 3] = ["Hearth-Item:", "Hearth-Sent:", "Hearth-Regarding:"];
+
 macro_rules! headers {
     ($($name:ident $text:literal)*) => {
         /// The headers that have a meaning, and the one that is forbidden.
@@ -276,10 +279,14 @@ impl<'a> Message<'a> {
         self.extra_slots().filter_map(move |slot| message.raw(slot))
     }
 
-    /// Appends the extras to a buffer, with a scheme where one is missing in a URL (TOC-53).
+    /// Appends the extras to a buffer, with a scheme where one is missing in a URL (TOC-53). What a server says to
+    /// its own clients of a message that it has kept is not for anybody else to say, and is left out.
     pub fn copy_extras(&self, out: &mut Vec<u8>) {
         for slot in self.extra_slots() {
-            let value = self.value(slot);
+            let (value, raw) = (self.value(slot), self.raw(slot).unwrap_or_default());
+            if OF_KEPT.iter().any(|name| raw.starts_with(name.as_bytes())) {
+                continue;
+            }
             let name = match slot.header {
                 Some(header @ (Header::OrigSender | Header::OrigInbox)) => Some(header.as_str()),
                 _ => None,
@@ -290,7 +297,7 @@ impl<'a> Message<'a> {
                         out.extend_from_slice(part.as_bytes());
                     }
                 }
-                _ => out.extend_from_slice(self.raw(slot).unwrap_or_default()),
+                _ => out.extend_from_slice(raw),
             }
         }
     }

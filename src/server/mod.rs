@@ -181,6 +181,7 @@ impl Server {
     /// Why it can't start, in one line.
     pub fn open(config: Arc<Config>) -> Result<Server, ServerError> {
         let clock = Clock::start();
+        let room = socket::room()?;
         let lock = Lock::serve(&config.data_dir)?;
         let key = crate::store::KeyFile::load(&config.key_file())?;
         let store = Store::open(&config.database(), &key, Mode::Open)?;
@@ -212,7 +213,7 @@ impl Server {
             signals: None,
             config,
             config_path: None,
-            room: socket::room(),
+            room,
         };
         Ok(Server { parts, addresses })
     }

@@ -22,8 +22,8 @@ use crate::server::tls::Session;
 const ACCEPTS: usize = 16;
 /// Places kept free for those who come next: when fewer are left, some who have not shown who they are must go.
 const VACANT: usize = 256;
-/// Rest of the accepting when there are no more descriptors.
-const REST: std::time::Duration = std::time::Duration::from_secs(1);
+/// Rest of the accepting when there are no more descriptors: until whoever has to make room is gone.
+const REST: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl<N: Driven> Driver<N> {
     /// Is there somebody to be accepted, and room for him?
@@ -52,6 +52,10 @@ impl<N: Driven> Driver<N> {
                     Err(e) if socket::is_exhausted(&e) => {
                         self.rest = Some(self.now.tick + REST);
                         self.notice(Notices::exhausted, &format!("no new connections for now: {e}"));
+                        // There are fewer than was thought: who came first is not to stay in the others' way.
+                        let some = 1 + self.table.live() / 8;
+                        self.end_closing(some);
+                        self.crowd_out(some);
                     }
                     // The peer has gone away again, or the like: the next one.
                     Err(_) => {}
@@ -72,18 +76,28 @@ impl<N: Driven> Driver<N> {
     fn make_room(&mut self) {
         let vacant = VACANT.min(self.room / 8);
         let over = (self.table.live() + vacant).saturating_sub(self.room);
-        if over == 0 {
-            return;
+        if over > 0 {
+            let ended = self.end_closing(over);
+            self.crowd_out(over - ended);
         }
+    }
+
+    /// So many of those on their way out are gone; how many there were.
+    fn end_closing(&mut self, most: usize) -> usize {
+        let live = self.table.live();
         let mut closing = mem::take(&mut self.closing);
-        let count = over.min(closing.len());
+        let count = most.min(closing.len());
         for id in closing.drain(..count) {
             if self.table.get_mut(id).is_some_and(|conn| conn.is_closing()) {
                 self.lose(id, "closed");
             }
         }
         self.closing = closing;
-        let count = (self.table.live() + vacant).saturating_sub(self.room);
+        live.saturating_sub(self.table.live())
+    }
+
+    /// So many have to go, if the node can do without as many.
+    fn crowd_out(&mut self, count: usize) {
         if count > 0 {
             self.node.handle(self.now, Input::Crowded { count });
             self.notice(

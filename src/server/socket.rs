@@ -11,6 +11,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 const BACKLOG: i32 = 4096;
 /// Descriptors kept for the store, the resolver's sockets, the control socket and dialling.
 const RESERVE: usize = 400;
+/// The server itself has some thirty open; with fewer than these there would be no place for anybody.
+const FEWEST: usize = 64;
 /// Silence after which the kernel probes whether the peer still exists, and the time between probes.
 const PROBE_AFTER: Duration = Duration::from_secs(300);
 const PROBE_EVERY: Duration = Duration::from_secs(30);
@@ -95,12 +97,21 @@ pub(super) fn is_loopback(address: SocketAddr) -> bool {
 }
 
 /// Raises the number of descriptors to the hardest limit, and says how many connections that leaves room for.
-pub(super) fn room() -> usize {
+///
+/// # Errors
+/// There are too few even for the server itself.
+pub(super) fn room() -> io::Result<usize> {
     let limits = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limits.maximum, maximum: limits.maximum };
     let granted = if setrlimit(Resource::Nofile, wanted).is_ok() { limits.maximum } else { limits.current };
     let descriptors = granted.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    descriptors - RESERVE.min(descriptors / 2)
+    if descriptors < FEWEST {
+        let text = format!(
+            "{descriptors} open files are too few, {FEWEST} the least: raise the limit (ulimit -n, LimitNOFILE)"
+        );
+        return Err(io::Error::other(text));
+    }
+    Ok(descriptors - RESERVE.min(descriptors / 2))
 }
 
 /// Is the process or the machine out of descriptors or memory for sockets?

@@ -136,15 +136,20 @@ impl House {
         assert_eq!(said, "");
     }
 
+    /// `serve` where a process may have so many open files.
+    pub fn serve_within(&self, files: u32) -> Command {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve")])
+            .arg(env!("CARGO_BIN_EXE_hearth"));
+        shell.current_dir(self.dir.path()).env_remove("HEARTH_CONFIG").env_remove("RUST_LOG");
+        shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+    }
+
     /// Starts the server and waits until it listens.
     pub fn serve(&self) -> Serving {
-        let mut child = command(self.dir.path(), &["serve"]).stdin(Stdio::null()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut seen = String::new();
-        while !seen.contains("listening on") {
-            assert_ne!(log.read_line(&mut seen).unwrap(), 0, "it ended: {seen}");
-        }
-        Serving { child, log }
+        Serving::begin(command(self.dir.path(), &["serve"]))
     }
 }
 
@@ -155,6 +160,17 @@ pub struct Serving {
 }
 
 impl Serving {
+    /// Starts it by this command and waits until it listens.
+    pub fn begin(mut command: Command) -> Serving {
+        let mut child = command.stdin(Stdio::null()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut seen = String::new();
+        while !seen.contains("listening on") {
+            assert_ne!(log.read_line(&mut seen).unwrap(), 0, "it ended: {seen}");
+        }
+        Serving { child, log }
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
