@@ -65,6 +65,8 @@ pub const ENDPOINTS_WHOLE: usize = 8;
 pub const SUBSCRIPTIONS_PER_PAIR: usize = 8;
 /// Watchers of one account, and presentities watched by one account.
 pub const SUBSCRIPTIONS_PER_ACCOUNT: usize = 5000;
+/// Those of them that watchers of other domains get whom he does not watch: names of domains cost nothing.
+pub const SUBSCRIPTIONS_OF_STRANGERS: usize = SUBSCRIPTIONS_PER_ACCOUNT / 4 * 3;
 /// What another server gives out for a subscription, octets: it is kept with the subscription.
 pub const FOREIGN_TOKEN: usize = 1024;
 /// Requests that wait for one peer domain to be found and connected.

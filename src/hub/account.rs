@@ -316,7 +316,7 @@ impl Account {
     }
 
     /// Does he watch this one, or will he when he is back?
-    fn watches_back(&self, whom: &Address) -> bool {
+    pub(super) fn watches_back(&self, whom: &Address) -> bool {
         !self.watching.of(whom).is_empty() || self.contacts.binary_search(whom).is_ok()
     }
 

@@ -38,6 +38,7 @@ impl Hub {
         let id = ItemId(self.random_id());
         let Some(account) = self.accounts.get_mut(key) else { return };
         let keep = account.keeps_messages && matches!(origin, Origin::Peer { .. });
+        let known = self.domains.contains(envelope.from.domain()) || account.watches_back(&envelope.from);
         let Request::Message(message) = envelope.request else { return };
         if !keep {
             let answer = Answer::refused(Refusal::NoListeners);
@@ -56,7 +57,7 @@ impl Hub {
         let room = Some(Room {
             messages: self.limits.kept_messages,
             octets: self.limits.kept_octets,
-            foreign: !self.domains.contains(envelope.from.domain()),
+            stranger: !known,
         });
         account.unsettled += 1;
         let write = Write::AddItem { account: account.id, item, room };

@@ -326,7 +326,7 @@ impl Account {
 
     /// May one more subscription of this watcher be taken? `granting`: those that are being written down. Those
     /// whose end is being written down are over by then. Of another domain half of all there may be are taken at
-    /// most, so that it keeps nobody else out.
+    /// most, and of all others three quarters, so that they keep out nobody of his own domain, or whom he watches.
     fn has_room_for<'g>(
         &self,
         now: Tick,
@@ -351,13 +351,18 @@ impl Account {
             all -= self.watches.iter().filter(|(_, watch)| over(watch)).count();
         }
         let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
-        let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
-        let of_domain = || {
-            let domain = watcher.domain();
-            let there = self.watches.iter().filter(|(_, watch)| watch.watcher.domain() == domain).count();
-            there + granting.clone().filter(|(whose, _)| whose.domain() == domain).count()
+        let (half, home) = (limits::SUBSCRIPTIONS_PER_ACCOUNT / 2, self.address.domain());
+        let known = || watcher.domain() == home || self.watches_back(watcher);
+        let left_to_strangers = || {
+            let domains = self.watches.iter().map(|(_, watch)| watch.watcher.domain());
+            let domains = domains.chain(granting.clone().map(|(whose, _)| whose.domain()));
+            let count = |(there, abroad), domain: &str| {
+                (there + usize::from(domain == watcher.domain()), abroad + usize::from(domain != home))
+            };
+            let (there, abroad) = domains.fold((0, 0), count);
+            there < half && abroad < limits::SUBSCRIPTIONS_OF_STRANGERS
         };
-        let share = self.address.domain() == watcher.domain() || all < half || of_domain() < half;
+        let share = all < half || known() || left_to_strangers();
         his < most && (shares || (share && all < limits::SUBSCRIPTIONS_PER_ACCOUNT))
     }
 }

@@ -200,8 +200,9 @@ pub struct Room {
     pub messages: u32,
     /// Octets of all of them.
     pub octets: u32,
-    /// The sender is of another domain, of which all together get half of it at most.
-    pub foreign: bool,
+    /// The sender is of another domain, and the user does not watch him: those of one domain get half of it at most,
+    /// all of them three quarters.
+    pub stranger: bool,
 }
 
 /// A message kept for a user who is away.

@@ -300,7 +300,8 @@ fn put_outbound(conn: &Connection, account: AccountId, outbound: &Outbound) -> R
     Ok(Outcome::Done)
 }
 
-/// Is there room for one more message of so many octets?
+/// Is there room for one more message of so many octets? A stranger's domain gets half, and all strangers three quarters:
+/// domains are cheap.
 fn has_room_for(
     conn: &Connection,
     account: AccountId,
@@ -308,20 +309,24 @@ fn has_room_for(
     octets: i64,
     room: Room,
 ) -> Result<bool, Trouble> {
-    let fits = |sql: &str, domain: &str, share: i64| {
+    let kept = |sql: &str, domain: &str| {
         let kept = one(conn, sql, params![account.0, domain], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let (count, sum): (i64, i64) = kept.unwrap_or_default();
-        Ok::<_, Trouble>(
-            count < (i64::from(room.messages) / share).max(1)
-                && sum + octets <= i64::from(room.octets) / share,
-        )
+        Ok::<(i64, i64), Trouble>(kept.unwrap_or_default())
+    };
+    let fits = |(count, sum): (i64, i64), quarters: i64| {
+        count < (i64::from(room.messages) * quarters / 4).max(1)
+            && sum + octets <= i64::from(room.octets) * quarters / 4
     };
     let of_all = "SELECT count(*), coalesce(sum(octets), 0) FROM item
                   WHERE account = ?1 AND kind = 'message' AND ?2 = ''";
+    let all = kept(of_all, "")?;
+    if !room.stranger {
+        return Ok(fits(all, 4));
+    }
     let of_domain = "SELECT count(*), coalesce(sum(octets), 0) FROM item JOIN message ON item = seq
                      WHERE account = ?1 AND substr(sender, -length(?2)) = ?2";
     let domain = format!("@{}", message.from.domain());
-    Ok(fits(of_all, "", 1)? && (!room.foreign || fits(of_domain, &domain, 2)?))
+    Ok(fits(all, 3) && fits(kept(of_domain, &domain)?, 2))
 }
 
 fn add_item(

@@ -590,30 +590,39 @@ fn who_takes_no_reports_makes_no_more_of_them() {
     }
 }
 
-// PITP-15.11-2, design 7
+// PITP-15.11-2, design 7: names of domains cost nothing, so a second one gains an attacker nothing.
 #[test]
-fn one_domain_keeps_nobody_else_from_watching() {
-    let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
+fn other_domains_keep_nobody_else_from_watching() {
     let mut text = String::from(
-        "== many watchers of one domain\nhome a.test dns=imtp\nuser ana@a.test watchers=allow\nuser bea@a.test\n\
-         server c.test at 127.0.9.1 by=imtp\nserver d.test at 127.0.9.2 by=imtp\nana/pr logs in\n\
+        "== many watchers of two domains\nhome a.test dns=imtp\nuser ana@a.test watchers=allow\nuser bea@a.test\n\
+         server c.test at 127.0.9.1 by=imtp\nserver d.test at 127.0.9.2 by=imtp\nserver e.test at 127.0.9.3 by=imtp\n\
+         ana logs in\nana> set profile buddies=\"<properties><entry key='x'>eve@e.test</entry></properties>\"\n\
+         ana< okay\nana leaves\nana/pr logs in\n\
          ana/pr> insert-mapping Presentity=presence:ana@a.test Mapping=1 Wpattern=* body=\"\"\nana/pr< ok\n\
-         c/pr speaks for c.test at a.test from=127.0.9.1\nd/pr speaks for d.test at a.test from=127.0.9.2\n",
+         c/pr speaks for c.test at a.test from=127.0.9.1\nd/pr speaks for d.test at a.test from=127.0.9.2\n\
+         e/pr speaks for e.test at a.test from=127.0.9.3\n",
     );
-    for lot in (0..half).step_by(500) {
-        text += "c/pr raw \"";
-        for n in lot..lot + 500 {
-            text += &format!(
-                ">s{n} subscribe\\r\\nSubscription: K/presence:u{n}@c.test\\r\\n\
-                 Presentity: presence:ana@a.test\\r\\n\\r\\n"
-            );
+    let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
+    for (who, count) in [("c", half), ("d", limits::SUBSCRIPTIONS_OF_STRANGERS - half)] {
+        for lot in (0..count).step_by(250) {
+            text += &format!("{who}/pr raw \"");
+            for n in lot..lot + 250 {
+                text += &format!(
+                    ">{who}{n} subscribe\\r\\nSubscription: K/presence:u{n}@{who}.test\\r\\n\
+                     Presentity: presence:ana@a.test\\r\\n\\r\\n"
+                );
+            }
+            text += "\"\nsettle\n";
+            (lot..lot + 250).for_each(|n| text += &format!("{who}/pr< ok response={who}{n}\n"));
         }
-        text += "\"\nsettle\n";
-        (lot..lot + 500).for_each(|n| text += &format!("c/pr< ok response=s{n}\n"));
+        text += &format!(
+            "{who}/pr> subscribe Subscription=K/presence:one@{who}.test Presentity=presence:ana@a.test\n\
+             {who}/pr< error Error-Type=quota\n"
+        );
     }
-    text += "c/pr> subscribe Subscription=K/presence:one@c.test Presentity=presence:ana@a.test\n\
-             c/pr< error Error-Type=quota\n\
-             d/pr> subscribe Subscription=K/presence:two@d.test Presentity=presence:ana@a.test\nd/pr< ok\n\
+    text += "e/pr> subscribe Subscription=K/presence:adam@e.test Presentity=presence:ana@a.test\n\
+             e/pr< error Error-Type=quota\n\
+             e/pr> subscribe Subscription=K/presence:eve@e.test Presentity=presence:ana@a.test\ne/pr< ok\n\
              bea/pr logs in\n\
              bea/pr> subscribe Subscription=/presence:bea@a.test Presentity=presence:ana@a.test\nbea/pr< ok\n";
     for script in parse(&text).unwrap() {

@@ -451,7 +451,7 @@ fn items_wait_in_the_order_they_were_written() {
 #[test]
 fn messages_are_bounded_and_reports_are_not() {
     let (mut store, id) = with_alice();
-    let room = |messages, octets| Some(Room { messages, octets, foreign: false });
+    let room = |messages, octets| Some(Room { messages, octets, stranger: false });
     let put = |item: Item, room| Write::AddItem { account: id, item, room };
     assert_eq!(one(&mut store, put(message(1, b"123456"), room(3, 10))), Outcome::Done);
     assert_eq!(one(&mut store, put(message(2, b"12345"), room(3, 10))), Outcome::Full);
@@ -465,16 +465,24 @@ fn messages_are_bounded_and_reports_are_not() {
     let bob = account(&store, BOB).unwrap().id;
     let his = Write::AddItem { account: bob, item: message(5, b"1"), room: room(1, 1) };
     assert_eq!(one(&mut store, his), Outcome::Done);
-    // Those of one other domain have half of it.
-    let foreign = Some(Room { messages: 4, octets: 100, foreign: true });
-    let put = |item: Item| Write::AddItem { account: bob, item, room: foreign };
-    assert_eq!(one(&mut store, put(message(6, b"2"))), Outcome::Done);
-    assert_eq!(one(&mut store, put(message(7, b"3"))), Outcome::Full);
-    let mut other = message(7, b"3");
-    if let ItemKind::Message(message) = &mut other.kind {
-        message.from = address("dave@not.example.net");
+    // Strangers of one domain have half of it, all strangers three quarters.
+    let stranger = |n, from: &str| {
+        let mut item = message(n, b"2");
+        if let ItemKind::Message(message) = &mut item.kind {
+            message.from = address(from);
+        }
+        Write::AddItem { account: bob, item, room: Some(Room { messages: 4, octets: 100, stranger: true }) }
+    };
+    assert_eq!(one(&mut store, stranger(6, "dave@evil.example")), Outcome::Done);
+    assert_eq!(one(&mut store, stranger(7, "dan@x.evil.example")), Outcome::Done);
+    assert_eq!(one(&mut store, stranger(8, "don@y.evil.example")), Outcome::Full);
+    let friend = Write::AddItem { account: bob, item: message(9, b"3"), room: room(4, 100) };
+    assert_eq!(one(&mut store, friend), Outcome::Done);
+    for id in [ItemId(5), ItemId(9)] {
+        done(&mut store, Write::RemoveItem { account: bob, id });
     }
-    assert_eq!(one(&mut store, put(other)), Outcome::Done);
+    assert_eq!(one(&mut store, stranger(10, "dora@evil.example")), Outcome::Done);
+    assert_eq!(one(&mut store, stranger(11, "dick@evil.example")), Outcome::Full);
 }
 
 #[test]

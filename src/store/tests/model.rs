@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 const NAMES: [&str; 3] = ["a@example.org", "b@example.org", "c@example.org"];
-const ROOM: Room = Room { messages: 3, octets: 20, foreign: false };
+const ROOM: Room = Room { messages: 3, octets: 20, stranger: false };
 
 /// A write by the account's name: ids are known only once it is there.
 #[derive(Debug, Clone)]
