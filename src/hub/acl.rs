@@ -134,11 +134,12 @@ impl AccessList {
 /// The list of a user who never set one (OC-36, design 4): everything for his own domain; for others
 /// no fetching and watching, unless the operator's policy lets them.
 pub fn default_permits(owner: &Address, policy: WatcherPolicy, from: &Address, operation: Operation) -> bool {
-    from.domain() == owner.domain()
-        || match operation {
-            Operation::Send | Operation::Unsubscribe | Operation::Change | Operation::End => true,
-            Operation::Fetch | Operation::Subscribe => policy == WatcherPolicy::Allow,
+    match operation {
+        Operation::Send | Operation::Unsubscribe | Operation::Change | Operation::End => true,
+        Operation::Fetch | Operation::Subscribe => {
+            policy == WatcherPolicy::Allow || from.domain() == owner.domain()
         }
+    }
 }
 
 /// The default list as its owner sees it.

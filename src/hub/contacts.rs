@@ -11,7 +11,7 @@ use super::address::Address;
 use super::delivery::{Holders, To};
 use super::op::{Envelope, Notice, Origin, Report, Request};
 use super::subscription::{Holder, Watching, WatchingState};
-use super::watching::Which;
+use super::watching::{Which, saw};
 use super::{Hub, Outlet};
 use crate::clock::Now;
 
@@ -106,7 +106,10 @@ impl Hub {
             Holder::Client | Holder::List => None,
         };
         let which = name.as_deref().map_or(Which::Shared, Which::Named);
-        if !account.permits(&from, Operation::Change) || !account.saw(&report, which) {
+        let seen = self.marks.of(&report.presence);
+        if !account.permits(&from, Operation::Change)
+            || !saw(account.watching.of_mut(&report.presentity), seen, which)
+        {
             return;
         }
         let to = account.address.clone();

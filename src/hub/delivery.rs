@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 
 use compact_str::CompactString;
+use smallvec::{SmallVec, smallvec};
 
 use super::account::{Account, AccountKey};
 use super::acl::Operation;
@@ -25,7 +26,7 @@ use super::op::{
     Thanks, TxId,
 };
 use super::transaction::{BEST, Kind, OK, Transaction, Waiting, worth};
-use super::watching::Which;
+use super::watching::{self, Which};
 use super::{Due, Errand, Hub, Leg, Name, Outlet, Parked, Then};
 use crate::clock::Now;
 use crate::federation::peer;
@@ -187,16 +188,17 @@ impl Hub {
         let name = notice.name.as_deref().filter(|name| !name.is_empty());
         let own = self.domains.contains(report.presentity.domain());
         let Some(account) = self.accounts.get(key) else { return };
+        let places = account.watching.places_of(&report.presentity);
+        let of_it = account.watching.get(places.clone()).unwrap_or_default();
         let which = match name {
-            Some(name) => account.subscription(&report.presentity, name),
+            Some(name) => watching::subscription(of_it, name),
             // Where a subscription was named, we say its name ourselves; servers elsewhere may have no way to.
             None if own => Which::Shared,
             None => Which::Any,
         };
-        let refusal = if !(!named && (own || self.open))
-            && !account.watches(&report.presentity, which, now)
-            && (own || !self.is_asking(&envelope.to, &report.presentity))
-        {
+        let wanted = !named && (own || self.open) || watching::watches(of_it, which, now);
+        let to = To::Watchers(watching::holders_of(of_it, which));
+        let refusal = if !wanted && (own || !self.is_asking(&envelope.to, &report.presentity)) {
             Some(Refusal::NotSubscribed)
         } else if account.endpoints.is_empty() {
             Some(Refusal::NoListeners)
@@ -206,9 +208,8 @@ impl Hub {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let mut forgotten = Vec::new();
         if refusal.is_none() || kind == Kind::End {
-            account.saw(report, which);
+            watching::saw(account.watching.at_mut(places), self.marks.of(&report.presence), which);
         }
-        let to = To::Watchers(account.holders_of(&report.presentity, which));
         if kind == Kind::End && refusal != Some(Refusal::NotSubscribed) {
             let presentity = report.presentity.clone();
             forgotten = self.forget_outbound(key, &presentity, name.filter(|_| which != Which::Leased));
@@ -257,10 +258,9 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get(key) else { return };
-        let mut taking: [Option<EndpointId>; limits::ENDPOINTS] = [None; limits::ENDPOINTS];
-        let present = account.endpoints.len();
+        let mut taking = SmallVec::<[EndpointId; 8]>::new();
         let (mut places, mut talkative) = (0_u32, 0_u32);
-        for (taker, id) in taking.iter_mut().zip(&account.endpoints) {
+        for id in &account.endpoints {
             let Some(endpoint) = self.endpoints.get(id.0 as usize).filter(|e| !e.diverted) else { continue };
             let takes = match &to {
                 To::Listeners => endpoint.listens_to(&envelope.from),
@@ -270,7 +270,7 @@ impl Hub {
                 }
             };
             if takes {
-                *taker = Some(*id);
+                taking.push(*id);
                 places |= 1 << endpoint.place;
                 if endpoint.seat() == Seat::Inbox {
                     talkative |= 1 << endpoint.place;
@@ -289,15 +289,14 @@ impl Hub {
         let Some(tx) = self.open(now, origin, &envelope, waiting, out) else { return };
         let deadline = now.tick + limits::ANSWER;
         // All queues first: what follows from handing it over may open other requests, and names grow in queues.
-        let taking = taking.get(..present).unwrap_or(&taking);
-        for &id in taking.iter().flatten() {
+        for &id in &taking {
             if let Some(endpoint) = self.endpoints.get_mut(id.0 as usize)
                 && endpoint.queue.push(tx, deadline)
             {
                 self.timers.arm(deadline, Due::Endpoint(id));
             }
         }
-        for &id in taking.iter().flatten() {
+        for &id in &taking {
             let Some(endpoint) = self.endpoints.get_mut(id.0 as usize) else { continue };
             if let Err(refusal) = out.deliver(endpoint.handle, tx, &envelope) {
                 endpoint.queue.answered(tx);
@@ -574,10 +573,8 @@ impl Hub {
     }
 }
 
-/// Which endpoints of the recipient a request goes to. It stays on the stack: news to one of many should need no
-/// allocation.
+/// Which endpoints of the recipient a request goes to.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)]
 pub(super) enum To {
     /// Those that take messages from its sender.
     Listeners,
@@ -592,8 +589,8 @@ pub(super) enum To {
 pub(super) struct Holders {
     /// For all his endpoints that take everything.
     pub whole: bool,
-    /// For these, which asked for it by themselves.
-    single: [Option<EndpointId>; limits::ENDPOINTS],
+    /// For these, which asked for it by themselves: news to one of many needs no allocation.
+    single: SmallVec<[EndpointId; 4]>,
 }
 
 impl Holders {
@@ -604,25 +601,21 @@ impl Holders {
 
     /// One endpoint, which asked for it by itself.
     pub fn one(id: EndpointId) -> Holders {
-        let mut holders = Holders::default();
-        holders.add(id);
-        holders
+        Holders { whole: false, single: smallvec![id] }
     }
 
-    /// One more of these. A user has no more endpoints than there is room for.
+    /// One more of these.
     pub fn add(&mut self, id: EndpointId) {
-        if let Some(free) = self.single.iter_mut().find(|place| place.is_none()) {
-            *free = Some(id);
-        }
+        self.single.push(id);
     }
 
     /// Did any endpoint ask by itself?
     pub fn any_single(&self) -> bool {
-        self.single.first().is_some_and(Option::is_some)
+        !self.single.is_empty()
     }
 
     fn has(&self, id: EndpointId) -> bool {
-        self.single.iter().map_while(|single| *single).any(|single| single == id)
+        self.single.contains(&id)
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) struct Watched(Vec<Watching>);
 impl Watched {
     /// One more.
     pub fn insert(&mut self, watching: Watching) {
-        let Range { end, .. } = self.range_of(&watching.presentity);
+        let Range { end, .. } = self.places_of(&watching.presentity);
         if self.0.len() == self.0.capacity() {
             self.0.reserve_exact(room(self.0.len()));
         }
@@ -116,25 +116,24 @@ impl Watched {
 
     /// Those of one presentity.
     pub fn of(&self, presentity: &Address) -> &[Watching] {
-        self.0.get(self.range_of(presentity)).unwrap_or_default()
+        self.0.get(self.places_of(presentity)).unwrap_or_default()
     }
 
     /// To change them; not whom they are of.
     pub fn of_mut(&mut self, presentity: &Address) -> &mut [Watching] {
-        let range = self.range_of(presentity);
-        self.0.get_mut(range).unwrap_or_default()
+        self.at_mut(self.places_of(presentity))
     }
 
     /// Takes the first of a presentity that is the one looked for.
     pub fn take(&mut self, presentity: &Address, is_it: impl Fn(&Watching) -> bool) -> Option<Watching> {
-        let range = self.range_of(presentity);
+        let range = self.places_of(presentity);
         let at = self.0.get(range.clone())?.iter().position(is_it)?;
         Some(self.0.remove(range.start + at))
     }
 
     /// Those of a presentity that are to go are gone.
     pub fn retain_of(&mut self, presentity: &Address, keep: impl Fn(&Watching) -> bool) {
-        for at in self.range_of(presentity).rev() {
+        for at in self.places_of(presentity).rev() {
             if self.0.get(at).is_some_and(|watching| !keep(watching)) {
                 self.0.remove(at);
             }
@@ -155,7 +154,13 @@ impl Watched {
         self.0.iter_mut()
     }
 
-    fn range_of(&self, presentity: &Address) -> Range<usize> {
+    /// To change them; not whom they are of.
+    pub fn at_mut(&mut self, places: Range<usize>) -> &mut [Watching] {
+        self.0.get_mut(places).unwrap_or_default()
+    }
+
+    /// Where those of one presentity are, until one comes or goes.
+    pub fn places_of(&self, presentity: &Address) -> Range<usize> {
         let start = self.0.partition_point(|watching| watching.presentity < *presentity);
         let his = self.0.iter().skip(start).take_while(|watching| watching.presentity == *presentity).count();
         start..start + his

@@ -73,6 +73,7 @@ use transaction::Transactions;
 pub use account::AccountKey;
 pub use mappings::Edit;
 pub use subscription::Holder;
+use telling::Marks;
 pub use transaction::Kind;
 
 /// What `inquire` tells of this server (OC-67).
@@ -330,6 +331,7 @@ pub struct Hub {
     dirty: Vec<AccountKey>,
     /// Octets of news in this tick, about.
     told: usize,
+    marks: Marks,
     writes: Vec<Write>,
     thens: Vec<Then>,
     committing: VecDeque<(u64, Vec<Then>)>,
@@ -376,6 +378,7 @@ impl Hub {
             epoch: Epoch::default(),
             dirty: Vec::new(),
             told: 0,
+            marks: Marks::default(),
             writes: Vec::new(),
             thens: Vec::new(),
             committing: VecDeque::new(),

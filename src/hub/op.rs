@@ -25,6 +25,20 @@ pub struct EndpointId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TxId(pub u64);
 
+impl TxId {
+    /// Takes one off the front of `data`, spelt as we spell it: decimal digits, no zero before others. None: it
+    /// is something else.
+    pub fn read(data: &[u8]) -> Option<(TxId, &[u8])> {
+        let (mut number, mut length) = (0_u64, 0);
+        for digit in data.iter().map(|octet| octet.wrapping_sub(b'0')).take_while(|digit| *digit <= 9) {
+            number = number.checked_mul(10)?.checked_add(u64::from(digit))?;
+            length += 1;
+        }
+        let spelt = length == 1 || length > 1 && data.first() != Some(&b'0');
+        if spelt { Some((TxId(number), data.get(length..)?)) } else { None }
+    }
+}
+
 /// A family of protocols whose members understand each other's native form of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family(pub u8);

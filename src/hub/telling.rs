@@ -9,8 +9,8 @@ use compact_str::CompactString;
 
 use super::account::AccountKey;
 use super::address::Address;
-use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Refusal, Report, Request};
-use super::subscription::Watch;
+use super::op::{Answer, Envelope, NOTIFIER, Notice, Origin, Presence, Refusal, Report, Request};
+use super::subscription::{Watch, mark_of_presence};
 use super::{Errand, Hub, Kind, Outlet, Then};
 use crate::clock::{Date, Now, Tick};
 use crate::limits;
@@ -32,6 +32,26 @@ fn pause(tries: u8, named: bool) -> Option<Duration> {
     let pauses = if named { &limits::NOTIFY_RETRY_NAMED[..] } else { &limits::NOTIFY_RETRY[..] };
     let last = pauses.last().filter(|_| named && usize::from(tries) < limits::NOTIFY_TRIES_NAMED);
     pauses.get(usize::from(tries)).or(last).copied()
+}
+
+/// The fingerprint that was made last, and of what: all who watch somebody are shown the same.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    last: Option<(Presence, u64)>,
+}
+
+impl Marks {
+    /// What [`mark_of_presence`] says.
+    pub fn of(&mut self, presence: &Presence) -> u64 {
+        if let Some((last, mark)) = &self.last
+            && last == presence
+        {
+            return *mark;
+        }
+        let mark = mark_of_presence(presence);
+        self.last = Some((presence.clone(), mark));
+        mark
+    }
 }
 
 impl Hub {

@@ -545,51 +545,49 @@ impl Account {
         let named = matches!(holder, Holder::Endpoint(_)) && millis.is_none();
         named || self.watching.of(presentity).iter().any(|w| w.token == token)
     }
+}
 
-    /// What news by this name is about. A lease that was given up a moment ago may still lend its name to what is
-    /// told for the others.
-    pub fn subscription<'n>(&self, presentity: &Address, name: &'n str) -> Which<'n> {
-        let of_it = self.watching.of(presentity);
-        let own = of_it.iter().any(|w| w.token == name && !Which::Leased.is(w));
-        if !own && of_it.iter().any(|w| Which::Leased.is(w)) { Which::Leased } else { Which::Named(name) }
-    }
+/// What news by this name is about, among the subscriptions to one presentity. A lease that was given up a moment ago
+/// may still lend its name to what is told for the others.
+pub(super) fn subscription<'n>(of_it: &[Watching], name: &'n str) -> Which<'n> {
+    let own = of_it.iter().any(|w| w.token == name && !Which::Leased.is(w));
+    if !own && of_it.iter().any(|w| Which::Leased.is(w)) { Which::Leased } else { Which::Named(name) }
+}
 
-    /// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)
-    pub fn watches(&self, presentity: &Address, which: Which<'_>, now: Now) -> bool {
-        self.watching.of(presentity).iter().any(|w| {
-            which.is(w)
-                && match w.state {
-                    WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.tick),
-                    // The other side may tell the first change before its grant has arrived.
-                    WatchingState::Asking { .. } => true,
-                    // What could not be renewed lasts as long as it was granted for.
-                    WatchingState::Again { .. } => w.granted && w.lasts(now.tick),
-                    WatchingState::Refused => false,
-                }
-        })
-    }
-
-    /// Who asked for news of this presentity?
-    pub fn holders_of(&self, presentity: &Address, which: Which<'_>) -> Holders {
-        let mut holders = Holders::default();
-        for watching in self.watching.of(presentity).iter().filter(|w| which.is(w)) {
-            match watching.holder {
-                Holder::Client | Holder::List => holders.whole = true,
-                Holder::Endpoint(id) => holders.add(id),
+/// Does he watch this one, as far as we know? (OC-04, PITP-15.2-6)
+pub(super) fn watches(of_it: &[Watching], which: Which<'_>, now: Now) -> bool {
+    of_it.iter().any(|w| {
+        which.is(w)
+            && match w.state {
+                WatchingState::Live { .. } => w.holder != Holder::Client || w.lasts(now.tick),
+                // The other side may tell the first change before its grant has arrived.
+                WatchingState::Asking { .. } => true,
+                // What could not be renewed lasts as long as it was granted for.
+                WatchingState::Again { .. } => w.granted && w.lasts(now.tick),
+                WatchingState::Refused => false,
             }
-        }
-        // Nobody: it is the subscription of a client, whose grant is still on its way.
-        holders.whole |= !holders.any_single();
-        holders
-    }
+    })
+}
 
-    /// Notes what he is about to be shown of a presentity; false if he has seen just that.
-    pub fn saw(&mut self, report: &Report, which: Which<'_>) -> bool {
-        let seen = mark_of_presence(&report.presence);
-        let mut fresh = true;
-        for watching in self.watching.of_mut(&report.presentity).iter_mut().filter(|w| which.is(w)) {
-            fresh &= watching.seen.replace(seen) != Some(seen);
+/// Who asked for news of this presentity?
+pub(super) fn holders_of(of_it: &[Watching], which: Which<'_>) -> Holders {
+    let mut holders = Holders::default();
+    for watching in of_it.iter().filter(|w| which.is(w)) {
+        match watching.holder {
+            Holder::Client | Holder::List => holders.whole = true,
+            Holder::Endpoint(id) => holders.add(id),
         }
-        fresh
     }
+    // Nobody: it is the subscription of a client, whose grant is still on its way.
+    holders.whole |= !holders.any_single();
+    holders
+}
+
+/// Notes what he is about to be shown of a presentity, by its fingerprint; false if he has seen just that.
+pub(super) fn saw(of_it: &mut [Watching], seen: u64, which: Which<'_>) -> bool {
+    let mut fresh = true;
+    for watching in of_it.iter_mut().filter(|w| which.is(w)) {
+        fresh &= watching.seen.replace(seen) != Some(seen);
+    }
+    fresh
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Protocol;
 use super::beyond;
-use super::command::{ChangeNotify, Command, Failure, Fault, Fetch, Payload, Response, Send, Watch};
+use super::command::{Command, Failure, Fault, Fetch, Payload, Response, Send, Watch};
 use super::error_type::{ErrorType, Reason};
 use super::message::{Astrength, Message};
 use super::method::Method;
@@ -166,13 +166,8 @@ pub fn request(
         }
         Request::Change(notice) => {
             let watch = watch(&envelope.to, id_of(notice, to_client), &notice.report.presentity);
-            let (text, document) = (portrait.text(&notice.report), &notice.report.presence.document);
-            let notify = ChangeNotify {
-                presentity: watch.presentity,
-                subscription: watch.subscription,
-                document: payload(document.as_deref(), text),
-            };
-            write::command(out, tx.0, &Command::ChangeNotify(notify), &onward(envelope, relayed));
+            let relayed = onward(envelope, relayed);
+            write::notify(out, tx.0, &watch, &relayed, portrait.of(&notice.report));
         }
         Request::End(notice) => {
             let watch = watch(&envelope.to, id_of(notice, to_client), &notice.report.presentity);
@@ -240,23 +235,23 @@ fn text(report: &Report) -> Cow<'static, str> {
     }
 }
 
-/// The last presence of which such a document was made: what all watchers of somebody are told is made once.
+/// The presence that was told last, and the payload that tells it with what is before it: what all watchers of
+/// somebody are told is written once.
 #[derive(Debug, Default)]
 pub struct Portrait {
     of: Option<Report>,
-    text: Cow<'static, str>,
+    written: write::Written,
 }
 
 impl Portrait {
-    fn text(&mut self, report: &Report) -> &str {
-        if report.presence.document.is_some() {
-            return "";
-        }
+    fn of(&mut self, report: &Report) -> &write::Written {
         if self.of.as_ref() != Some(report) {
+            let text = text(report);
+            let document = payload(report.presence.document.as_deref(), &text);
+            self.written.again(&Url::from(&report.presentity), &document);
             self.of = Some(report.clone());
-            self.text = text(report);
         }
-        &self.text
+        &self.written
     }
 }
 

@@ -16,6 +16,7 @@ use super::message::{Header, Kind, Message};
 use super::method::{Allowed, Method, Side};
 use super::url::{Subscription, Url, Visited};
 use crate::hub::address::Domains;
+use crate::hub::op::TxId;
 use crate::hub::pattern::{BadPattern, Class, Filter};
 use crate::mime::is_media_type;
 
@@ -446,6 +447,18 @@ impl<'a> Response<'a> {
     }
 }
 
+/// Takes an ok off the front of `data` if it is written exactly as [`write::ok`](super::write::ok) writes the one that
+/// most commands of ours get: what it answers, and how many octets it took. `of` knows which method that was of.
+/// Nobody need take such a one apart. None: it is something else, or not whole.
+pub(super) fn plain_ok(data: &[u8], of: impl FnOnce(TxId) -> Option<Method>) -> Option<(TxId, usize)> {
+    let [b'<', rest @ ..] = data else { return None };
+    let (tx, rest) = TxId::read(rest)?;
+    let rest = rest.strip_prefix(b" ok (")?;
+    let rest = rest.strip_prefix(of(tx)?.as_str().as_bytes())?;
+    let rest = rest.strip_prefix(b")\r\n\r\n")?;
+    Some((tx, data.len() - rest.len()))
+}
+
 /// Reads the headers of one message.
 struct Reader<'a, 'd> {
     message: Message<'a>,
@@ -640,4 +653,57 @@ pub fn unfolded(text: &str) -> Cow<'_, str> {
     }
     let lines = text.split("\r\n").map(|line| line.trim_matches([' ', '\t']));
     Cow::Owned(lines.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::super::framer::{Bounds, Framer, Step};
+    use super::super::message::Scratch;
+    use super::super::write::{self, Relayed};
+    use super::*;
+
+    #[test]
+    fn the_ok_that_nearly_all_are_is_read_as_any_other() {
+        // COMMON-10-8, TOC-48
+        let none = Relayed::default();
+        for (id, method) in [("1048576", Method::ChangeNotify), ("18446744073709551615", Method::Send)] {
+            let mut ok = Vec::new();
+            write::ok(&mut ok, id, method, None, None, &none);
+            let whole = ok.len();
+            ok.extend_from_slice(b">1 send");
+            let tx = TxId(id.parse().unwrap());
+            let read = |data| plain_ok(data, |read| Some(method).filter(|_| read == tx));
+            assert_eq!(read(&ok), Some((tx, whole)));
+            assert_eq!(plain_ok(&ok, |_| Some(Method::Change)), None);
+            assert_eq!(plain_ok(&ok, |_| None), None);
+            let mut scratch = Scratch::new();
+            let mut framer = Framer::new();
+            let Step::Message(taken, message) = framer.step(&ok, &Bounds::PROVEN, &mut scratch) else {
+                panic!("a whole message");
+            };
+            let Ok(Response::Ok(okay)) = Response::parse(&message, method, Protocol::Imtp) else {
+                panic!("an ok");
+            };
+            assert_eq!((taken, okay.payload, okay.unreliable), (whole, None, None));
+            assert_eq!((message.start().number(), message.extras().count()), (Some(tx.0), 0));
+            for cut in 0..whole {
+                assert_eq!(read(&ok[..cut]), None, "{cut}");
+            }
+        }
+        for other in [
+            "<01 ok (send)\r\n\r\n",
+            "< ok (send)\r\n\r\n",
+            "<x1 ok (send)\r\n\r\n",
+            "<1  ok (send)\r\n\r\n",
+            "<1 ok (send) \r\n\r\n",
+            "<1 error (send)\r\n\r\n",
+            ">1 ok (send)\r\n\r\n",
+            "<1 ok (send)\r\nUnreliable: b.test\r\n\r\n",
+            "<1 ok (send)\r\nContent-Length: 0\r\n\r\n",
+            "<18446744073709551616 ok (send)\r\n\r\n",
+        ] {
+            assert_eq!(plain_ok(other.as_bytes(), |_| Some(Method::Send)), None, "{other:?}");
+        }
+    }
 }

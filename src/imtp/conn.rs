@@ -17,19 +17,19 @@ use std::time::Duration;
 use compact_str::CompactString;
 
 use super::adapter;
-use super::command::{Command, Failure, Fault, Response};
+use super::command::{self, Command, Failure, Fault, Response};
 use super::entrance;
 use super::error_type::{ErrorType, Reason};
 use super::framer::{Bounds, Step};
 use super::link;
 use super::message::{Kind, Message, Scratch};
-use super::method::{Method, Side};
+use super::method::{Allowed, Method, Side};
 use super::requests;
 use super::session::{Greeting, NOTICES};
 use super::write;
 use crate::clock::Now;
 use crate::hub::Leg;
-use crate::hub::op::{By, Reply, TxId};
+use crate::hub::op::{Answer, By, Native, Reply, TxId};
 use crate::limits;
 use crate::node::intake::{pause, peer_ended};
 use crate::node::io::ConnId;
@@ -68,6 +68,9 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
 
 /// One piece of the stream; none: no more can be read now.
 fn step(core: &mut Core, now: Now, id: ConnId, rest: &[u8], scratch: &mut Scratch) -> Option<usize> {
+    if let Some(taken) = rest.first().filter(|b| **b == b'<').and_then(|_| plain_ok(core, now, id, rest)) {
+        return Some(taken);
+    }
     let conn = core.io.conns.get_mut(id)?;
     if conn.blocked || conn.paused || conn.closing {
         return None;
@@ -227,6 +230,27 @@ fn on_response(core: &mut Core, now: Now, id: ConnId, message: &Message<'_>, ove
         return on_notice_answered(core, now, id, number, start.method);
     }
     on_answer(core, now, id, TxId(number), (leg, By::Endpoint), (message, oversized));
+}
+
+/// What [`on_response`] does with the ok that nearly all are, if it is a client's to what he was handed: how many
+/// octets it took. None: it is something else.
+fn plain_ok(core: &mut Core, now: Now, id: ConnId, rest: &[u8]) -> Option<usize> {
+    let conn = core.io.conns.get_mut(id).filter(|conn| !(conn.blocked || conn.paused || conn.closing))?;
+    let Role::Client(endpoint) = conn.role else { return None };
+    let (tx, taken) = command::plain_ok(rest, |tx| {
+        let (kind, _) = core.hub.asked(tx).filter(|_| tx.0 >= NOTICES)?;
+        adapter::method_of(kind).filter(|method| method.ok_payload() != Allowed::Must)
+    })?;
+    let strength = conn.strength();
+    match &mut conn.wire {
+        Wire::Imtp(session) if session.framer.is_between() => session.framer.took(),
+        _ => return None,
+    }
+    conn.heard = now.tick;
+    let native = Some(Native { family: adapter::FAMILY, octets: (&[]).into() });
+    let reply = Reply { answer: Answer::done(), by: By::Endpoint, strength, native };
+    core.hub.answered(now, Leg::Endpoint(endpoint), tx, reply, &mut core.io);
+    Some(taken)
 }
 
 fn conn_is_greeted(wire: &Wire) -> bool {

@@ -168,6 +168,17 @@ impl Framer {
         }
     }
 
+    /// Is it between two messages, with nothing of the next one seen? Then whoever knows what a whole message looks
+    /// like may take it off without a [`step`](Framer::step), and says so: [`took`](Framer::took).
+    pub(super) fn is_between(&self) -> bool {
+        self.place == Place::Between && self.scanned == 0
+    }
+
+    /// A whole message was taken off.
+    pub(super) fn took(&mut self) {
+        *self = Framer::new();
+    }
+
     /// Says what is at the start of `data`, all unconsumed octets. After `More` the next call must show the
     /// same octets and further ones.
     pub fn step<'a>(&mut self, data: &'a [u8], bounds: &Bounds, scratch: &'a mut Scratch) -> Step<'a> {

@@ -41,13 +41,18 @@ pub fn mech<'m>(out: &mut Vec<u8>, names: impl IntoIterator<Item = &'m str>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A command.
-pub fn command(out: &mut Vec<u8>, id: u64, command: &Command<'_>, relayed: &Relayed<'_>) {
+/// The first line of a command.
+fn start(out: &mut Vec<u8>, id: u64, method: Method) {
     out.push(b'>');
     digits(out, id);
     out.push(b' ');
-    out.extend_from_slice(command.method().as_str().as_bytes());
+    out.extend_from_slice(method.as_str().as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+/// A command.
+pub fn command(out: &mut Vec<u8>, id: u64, command: &Command<'_>, relayed: &Relayed<'_>) {
+    start(out, id, command.method());
     let head = Head(out);
     match command {
         Command::Auth(auth) => head.auth(auth),
@@ -94,6 +99,37 @@ pub fn command(out: &mut Vec<u8>, id: u64, command: &Command<'_>, relayed: &Rela
             head.relayed(relayed).visited(*visited, relayed.visited).octets(message.octets);
         }
     }
+}
+
+/// What all `change-notify` of a presentity have in common.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The line behind the first.
+    presentity: Vec<u8>,
+    /// The type of the document.
+    kind: Vec<u8>,
+    /// Its length, the empty line, and the document.
+    document: Vec<u8>,
+}
+
+impl Written {
+    /// Writes it anew.
+    pub fn again(&mut self, presentity: &Url<'_>, document: &Payload<'_>) {
+        let Written { presentity: line, kind, document: octets } = self;
+        [&mut *line, &mut *kind, &mut *octets].into_iter().for_each(Vec::clear);
+        Head(line).url(Header::Presentity, presentity);
+        Head(kind).kind(Some(document));
+        Head(octets).octets(document.octets);
+    }
+}
+
+/// `change-notify`, of the presentity of `written`: what [`command`] writes.
+pub fn notify(out: &mut Vec<u8>, id: u64, watch: &Watch<'_>, relayed: &Relayed<'_>, written: &Written) {
+    start(out, id, Method::ChangeNotify);
+    out.extend_from_slice(&written.presentity);
+    let head = Head(out).subscription(Header::Subscription, &watch.subscription);
+    head.0.extend_from_slice(&written.kind);
+    head.relayed(relayed).0.extend_from_slice(&written.document);
 }
 
 /// An ok, with what it carries if anything.
@@ -409,4 +445,41 @@ pub fn relay_error(
         None => Head(out),
     };
     head.text(Header::Astrength, astrength.as_str()).done();
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::command::ChangeNotify;
+    use super::*;
+    use crate::hub::address::{Address, Domains};
+
+    #[test]
+    fn what_is_written_once_for_all_is_the_command() {
+        // PITP-15.2-1
+        let address = |text| Address::parse(text, &Domains::default()).unwrap();
+        let presentities = ["a@b.test", "c@b.test"].map(address);
+        let watcher = address("w@b.test");
+        let mut written = Written::default();
+        for (content_type, octets) in [(None, &b"one"[..]), (Some("text/plain"), b""), (None, b"two")] {
+            for presentity in &presentities {
+                let document = Payload { content_type: content_type.map(Into::into), octets };
+                written.again(&Url::from(presentity), &document);
+                let relays = [
+                    Relayed::default(),
+                    Relayed { astrength: Some(Astrength::Weak), extras: b"X: y\r\n", visited: None },
+                ];
+                for (relayed, id) in relays.iter().flat_map(|relayed| [(relayed, None), (relayed, Some("7"))])
+                {
+                    let subscription = Subscription { id, watcher: Url::from(&watcher) };
+                    let presentity = Url::from(presentity);
+                    let notify = ChangeNotify { presentity, subscription, document: document.clone() };
+                    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+                    command(&mut whole, 17, &Command::ChangeNotify(notify), relayed);
+                    super::notify(&mut parts, 17, &Watch { subscription, presentity }, relayed, &written);
+                    assert_eq!(String::from_utf8_lossy(&parts), String::from_utf8_lossy(&whole));
+                }
+            }
+        }
+    }
 }

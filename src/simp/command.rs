@@ -7,6 +7,7 @@
 
 use crate::clock::Date;
 use crate::hub::address::{Address, MAX_DOMAIN, MAX_LOCAL};
+use crate::hub::op::TxId;
 use crate::limits;
 use crate::mime::is_media_type;
 
@@ -359,16 +360,14 @@ impl<'a> Command<'a> {
 }
 
 /// Takes an `okay` off the front of `data` if it is written exactly as [`write::okay`](super::write::okay) writes the
-/// one that most requests get: the identifier, which is a number, and how many octets it took. Nobody need take
-/// such a one apart. None: it is something else, or not whole.
-pub(super) fn plain_okay(data: &[u8]) -> Option<(&str, usize)> {
+/// one that most requests of ours get: what it answers, and how many octets it took. Nobody need take such a one
+/// apart. None: it is something else, or not whole.
+pub(super) fn plain_okay(data: &[u8]) -> Option<(TxId, usize)> {
     const BEFORE: &[u8] = b"<properties><entry key=\"action\">okay</entry><entry key=\"response\">";
     const AFTER: &[u8] = b"</entry><entry key=\"message\">okay</entry></properties>";
-    let rest = data.strip_prefix(BEFORE)?;
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (id, rest) = rest.split_at_checked(digits).filter(|(id, _)| (1..=20).contains(&id.len()))?;
+    let (id, rest) = TxId::read(data.strip_prefix(BEFORE)?)?;
     let rest = rest.strip_prefix(AFTER)?;
-    Some((std::str::from_utf8(id).ok()?, data.len() - rest.len()))
+    Some((id, data.len() - rest.len()))
 }
 
 fn sequence_id(id: &str) -> Result<(), Fault> {
@@ -533,7 +532,7 @@ mod tests {
             write::okay(&mut okay, id, "okay");
             let whole = okay.len() - 1;
             okay.extend_from_slice(b"<properties>");
-            assert_eq!(plain_okay(&okay), Some((id, whole)));
+            assert_eq!(plain_okay(&okay), Some((TxId(id.parse().unwrap()), whole)));
             let mut scratch = Scratch::new();
             let read = Command::read(&okay[..whole], &mut scratch).unwrap();
             assert_eq!(read, Command::Reply { id, reply: Reply::Okay { message: "okay", unreliable: None } });
@@ -547,7 +546,9 @@ mod tests {
                 assert_eq!(plain_okay(&other), None, "{at}");
             }
         }
-        for (id, words) in [("", "okay"), ("x", "okay"), ("-1", "okay"), ("1 ", "okay"), ("1", "fine")] {
+        let others =
+            [("", "okay"), ("x", "okay"), ("-1", "okay"), ("1 ", "okay"), ("1", "fine"), ("01", "okay")];
+        for (id, words) in others.into_iter().chain([("18446744073709551616", "okay")]) {
             okay.clear();
             write::okay(&mut okay, id, words);
             assert_eq!(plain_okay(&okay), None, "{id} {words}");

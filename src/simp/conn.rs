@@ -73,9 +73,9 @@ pub(crate) fn process(core: &mut Core, now: Now, id: ConnId, data: &[u8]) -> usi
         };
         let Some(Wire::Simp(framer)) = core.io.conns.get_mut(id).map(|conn| &mut conn.wire) else { break };
         if framer.is_between()
-            && let Some((name, n)) = plain_okay(rest)
+            && let Some((tx, n)) = plain_okay(rest)
         {
-            on_okay(core, now, id, name);
+            on_okay(core, now, id, tx);
             at += n + line_feed(rest, n);
             continue;
         }
@@ -149,11 +149,11 @@ fn object(core: &mut Core, now: Now, id: ConnId, data: &[u8], scratch: &mut Scra
 }
 
 /// What [`object`] does with the `okay` that nearly all are.
-fn on_okay(core: &mut Core, now: Now, id: ConnId, name: &str) {
+fn on_okay(core: &mut Core, now: Now, id: ConnId, tx: TxId) {
     if let Some(conn) = core.io.conns.get_mut(id) {
         conn.heard = now.tick;
     }
-    on_reply(core, now, id, name, Some(Reply::Okay { message: "okay", unreliable: None }));
+    answered(core, now, id, tx, Some(Reply::Okay { message: "okay", unreliable: None }));
     first_must_be_connect(core, now, id, None);
 }
 
@@ -194,8 +194,13 @@ fn on_malformed(core: &mut Core, now: Now, id: ConnId, malformed: Malformed<'_>)
 /// A reply: to something handed to an endpoint or asked of a peer; else nobody waits for it (OC-61).
 /// None: it was meant as one, but is ill-formed (SIMP-6.1-7).
 fn on_reply(core: &mut Core, now: Now, id: ConnId, name: &str, reply: Option<Reply<'_>>) {
-    let Some(conn) = core.io.conns.get(id) else { return };
     let Ok(tx) = name.parse().map(TxId) else { return };
+    answered(core, now, id, tx, reply);
+}
+
+/// The same, for a reply to something of this name.
+fn answered(core: &mut Core, now: Now, id: ConnId, tx: TxId, reply: Option<Reply<'_>>) {
+    let Some(conn) = core.io.conns.get(id) else { return };
     let strength = conn.strength();
     match &conn.role {
         Role::Endpoint { endpoint, .. } => {
