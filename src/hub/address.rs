@@ -84,14 +84,20 @@ impl Borrow<str> for Domain {
 
 /// Letters, digits and hyphens in labels of 1 to 63, no upper case.
 fn is_canonical_domain(text: &str) -> bool {
-    !text.is_empty()
-        && text.len() <= MAX_DOMAIN
-        && text.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        })
+    let (mut label, mut last) = (0, b'.');
+    for octet in text.bytes() {
+        match octet {
+            b'.' if label > 0 && last != b'-' => label = 0,
+            b'a'..=b'z' | b'0'..=b'9' => label += 1,
+            b'-' if label > 0 => label += 1,
+            _ => return false,
+        }
+        if label > 63 {
+            return false;
+        }
+        last = octet;
+    }
+    label > 0 && last != b'-' && text.len() <= MAX_DOMAIN
 }
 
 /// One person, service or room: `local@domain`, canonical. Cheap to clone. Hashes and compares like its text,
@@ -229,22 +235,28 @@ fn quote(content: &str) -> String {
 }
 
 fn is_folded(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_uppercase();
+    }
     let mut lower = c.to_lowercase();
     lower.next() == Some(c) && lower.next().is_none()
 }
 
 /// `dot-atom` of RFC 5322 with letters and digits of any script (OC-22).
 fn is_local(local: &str) -> bool {
-    !local.is_empty()
-        && local.len() <= MAX_LOCAL
-        && !local.starts_with('.')
-        && !local.ends_with('.')
-        && !local.contains("..")
-        && local.chars().all(|c| match c {
-            '.' | '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_'
-            | '`' | '{' | '|' | '}' | '~' => true,
-            c => c.is_alphanumeric(),
+    let mut last = '.';
+    local.len() <= MAX_LOCAL
+        && local.chars().all(|c| {
+            let before = std::mem::replace(&mut last, c);
+            match c {
+                'a'..='z' | '0'..='9' => true,
+                '.' => before != '.',
+                '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`'
+                | '{' | '|' | '}' | '~' => true,
+                c => c.is_alphanumeric(),
+            }
         })
+        && last != '.'
 }
 
 /// The domains that this server is home to; the first is the default one.

@@ -161,7 +161,7 @@ fn credentials(conn: &Connection, key: &KeyFile, address: &str) -> Result<Option
         "SELECT a.id, a.address, a.locked, p.argon2, p.scram_salt, p.scram_iterations, p.scram_stored_key,
                 p.scram_server_key, k.label, k.sealed, k.made
          FROM account a JOIN password p ON p.account = a.id LEFT JOIN device_key k ON k.account = a.id
-         WHERE a.address = ?1 ORDER BY k.made, k.label",
+         WHERE a.address = ?1",
     )?;
     let mut rows = statement.query([address])?;
     let mut found = None;
@@ -173,9 +173,12 @@ fn credentials(conn: &Connection, key: &KeyFile, address: &str) -> Result<Option
             record.keys.extend(device_key_at(row, key, address)?);
         }
     }
-    if found.is_none() {
+    if let Some(record) = &mut found {
+        // They are few: the database would take more for it.
+        record.keys.sort_by(|a, b| (a.made, &a.label).cmp(&(b.made, &b.label)));
+    } else {
         // As much work as for a user with one device key, so that time does not tell who exists (OC-15).
-        let nobody = "SELECT label, sealed, made FROM device_key WHERE account = 0 ORDER BY made, label";
+        let nobody = "SELECT label, sealed, made FROM device_key WHERE account = 0";
         all(conn, nobody, [], |row| Ok(row.get::<_, String>(0)?))?;
         key.open(address, "", &[0; 24 + 34 + 16]);
     }
