@@ -354,10 +354,17 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     octets.clear();
     // What a sender of ours is called elsewhere is up to us, not to his spelling: others tell him by it.
     let sender = if foreign { send.sender } else { Url::from(&from) };
-    write::send_head(&mut octets, &Send { sender, ..send.clone() });
-    let before = octets.len();
     asking.message.copy_extras(&mut octets);
-    let plain = octets.len() == before;
+    let plain = octets.is_empty();
+    // Most heads say nothing but what we would say: those need not be kept for whoever takes the message.
+    let is_ours = plain
+        && (sender, send.inbox) == (Url::from(&from), Url::from(&to))
+        && send.message.content_type.is_some();
+    if !is_ours {
+        octets.clear();
+        write::send_head(&mut octets, &Send { sender, ..send.clone() });
+        asking.message.copy_extras(&mut octets);
+    }
     let (reply_to, extras) = if plain { (None, Vec::new()) } else { beyond::read(asking.message, &core.hub) };
     let content_type = match &send.message.content_type {
         Some(content_type) => Cow::Borrowed(content_type.as_ref()),
@@ -374,7 +381,7 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     };
     let trail = asking.trail(core, visited.as_str());
     let origin = asking.waits(core, Method::Send);
-    let native = Some(native(&octets));
+    let native = Some(native(&octets)).filter(|_| !is_ours);
     let envelope = Envelope { to, from, request: Request::Message(message), native, trail };
     core.hub.request(now, origin, envelope, &mut core.io);
     core.native = octets;
