@@ -1,11 +1,9 @@
 //! Contact lists: the contact place watches, for its user and while he is online, whom he has on his
 //! list (SIMP-15-1, OC-48).
 
-use std::collections::BTreeSet;
-
 use compact_str::CompactString;
 
-use super::account::AccountKey;
+use super::account::{Account, AccountKey};
 use super::acl::Operation;
 use super::address::Address;
 use super::delivery::{Holders, To};
@@ -16,35 +14,26 @@ use super::{Hub, Outlet};
 use crate::clock::Now;
 
 impl Hub {
-    /// The user is online by a protocol that shows him his contacts.
+    /// The user is online by a protocol that shows him his contacts: who is new on his list is watched, who is no
+    /// longer on it is not.
     pub fn watch_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
-        let Some(account) = self.accounts.get(key) else { return };
-        let list = account.contacts.to_vec();
-        self.set_contacts(now, key, list, out);
-    }
-
-    /// The contact list of a user who is online, whole: who is new on it is watched, who is no longer on it
-    /// is not.
-    pub(super) fn set_contacts(
-        &mut self,
-        now: Now,
-        key: AccountKey,
-        list: Vec<Address>,
-        out: &mut impl Outlet,
-    ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let listed = |w: &&Watching| w.holder == Holder::List;
-        let stays: BTreeSet<&Address> = list.iter().collect();
-        let gone: Vec<_> = account
-            .watching
-            .iter()
-            .filter(listed)
-            .filter(|w| !stays.contains(&w.presentity))
-            .map(|w| w.presentity.clone())
-            .collect();
-        let new: Vec<_> =
-            list.into_iter().filter(|a| !account.watching.of(a).iter().any(|w| listed(&w))).collect();
-        account.watching.reserve(new.len());
+        let Account { watching, contacts, .. } = account;
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        // Both are in the order of addresses, and nobody is on either twice.
+        let mut list = contacts.iter_mut().peekable();
+        for watching in watching.iter().filter(|w| w.holder == Holder::List) {
+            while let Some(contact) = list.next_if(|contact| **contact < watching.presentity) {
+                new.push(contact.clone());
+            }
+            match list.next_if(|contact| **contact == watching.presentity) {
+                // His name need not be in memory twice.
+                Some(contact) => *contact = watching.presentity.clone(),
+                None => gone.push(watching.presentity.clone()),
+            }
+        }
+        new.extend(list.map(|contact| contact.clone()));
+        watching.reserve(new.len());
         for presentity in gone {
             self.give_up(now, key, Holder::List, &presentity, out);
         }
@@ -77,7 +66,12 @@ impl Hub {
 
     /// The user has gone: what was watched for him only while he was online is given up.
     pub(super) fn give_up_contacts(&mut self, now: Now, key: AccountKey, out: &mut impl Outlet) {
-        self.set_contacts(now, key, Vec::new(), out);
+        let Some(account) = self.accounts.get(key) else { return };
+        let listed = account.watching.iter().filter(|w| w.holder == Holder::List);
+        let gone: Vec<_> = listed.map(|w| w.presentity.clone()).collect();
+        for presentity in gone {
+            self.give_up(now, key, Holder::List, &presentity, out);
+        }
     }
 
     /// Somebody watches him now: if he had refused to be watched by him, whom he has on his contact list, he may

@@ -72,12 +72,12 @@ impl Hub {
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
         let online = account.is_online();
-        account.contacts = contacts.clone().into();
+        account.contacts = contacts.into();
         if account.set_profile(profile) {
             self.mark_dirty(key);
         }
         if online {
-            self.set_contacts(now, key, contacts, out);
+            self.watch_contacts(now, key, out);
             // Whoever was let in by being on it may not be any more.
             self.end_refused_watches(now, key, out);
         }

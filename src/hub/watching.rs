@@ -217,7 +217,8 @@ impl Hub {
         out: &mut impl Outlet,
     ) {
         let Some(account) = self.accounts.get_mut(key) else { return };
-        let watching = account.watching_mut(holder, presentity);
+        let Account { watching, contacts, .. } = &mut *account;
+        let watching = watching.of_mut(presentity).iter_mut().find(|w| w.holder == holder);
         let Some((watching, tries)) = watching.and_then(|watching| match watching.state {
             WatchingState::Asking { tries } if watching.ask == ask => Some((watching, tries)),
             _ => None,
@@ -243,6 +244,11 @@ impl Hub {
                 if let Some((known, _)) = self.names.get_key_value(presentity) {
                     // He is a user of ours: his name need not be in memory twice.
                     watching.presentity = known.clone();
+                    if let Ok(at) = contacts.binary_search(presentity)
+                        && let Some(contact) = contacts.get_mut(at)
+                    {
+                        *contact = known.clone();
+                    }
                 }
                 let old = std::mem::replace(&mut watching.token, CompactString::from(&**token));
                 let report = Report { presentity: presentity.clone(), presence: report.presence.clone() };
