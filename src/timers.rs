@@ -53,12 +53,12 @@ mod tests {
     #[test]
     fn due_in_order_and_not_before() {
         let mut timers = Timers::default();
-        timers.arm(Tick(5), "b");
-        timers.arm(Tick(3), "a");
-        timers.arm(Tick(5), "a");
-        assert_eq!(timers.due(Tick(2)), None);
-        assert_eq!(timers.next(), Some(Tick(3)));
-        let due: Vec<_> = std::iter::from_fn(|| timers.due(Tick(5))).collect();
+        timers.arm(Tick::at(5), "b");
+        timers.arm(Tick::at(3), "a");
+        timers.arm(Tick::at(5), "a");
+        assert_eq!(timers.due(Tick::at(2)), None);
+        assert_eq!(timers.next(), Some(Tick::at(3)));
+        let due: Vec<_> = std::iter::from_fn(|| timers.due(Tick::at(5))).collect();
         assert_eq!(due, ["a", "a", "b"]);
     }
 }

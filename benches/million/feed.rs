@@ -105,7 +105,7 @@ impl Feed {
         let key = KeyFile::load(&config.key_file())?;
         let store = Store::open(&config.database(), &key, Mode::Open)?;
         let reader = Reader::open(&config.database(), &key)?;
-        let now = Now { tick: Tick(0), date: Date(START) };
+        let now = Now { tick: Tick::at(0), date: Date(START) };
         let local = config.listen.iter().map(|listen| listen.address).collect();
         let seed = Seed {
             config: Arc::new(config),

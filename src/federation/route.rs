@@ -231,7 +231,7 @@ mod tests {
         let places = published(Now::default(), &dns, &[Family::Simp], Traffic::Messages, &dead, &mut random);
         assert_eq!(lasts(&places), [2, 1]);
         assert_eq!(places[0].address.port(), 7467);
-        let later = Now { tick: Tick(301_000), ..Now::default() };
+        let later = Now { tick: Tick::at(301_000), ..Now::default() };
         assert_eq!(
             lasts(&published(later, &dns, &[Family::Simp], Traffic::Messages, &dead, &mut random)),
             [1, 2]

@@ -32,7 +32,7 @@ impl Calendar {
 
     /// The date of a moment.
     pub fn date(&self, tick: Tick) -> Date {
-        Date(self.origin.saturating_add(tick.0 as i64))
+        Date(self.origin.saturating_add(tick.millis() as i64))
     }
 
     /// The moment of a date, now if it has passed. No lease is longer than [`limits::LEASE`], whatever the clock said
@@ -71,5 +71,5 @@ impl Hub {
 
 /// By how much the wall clock is ahead of the monotonic one, milliseconds.
 fn ahead(now: Now) -> i64 {
-    now.date.0.saturating_sub(now.tick.0 as i64)
+    now.date.0.saturating_sub(now.tick.millis() as i64)
 }

@@ -10,6 +10,7 @@
 
 use std::cell::Cell;
 use std::hash::BuildHasher;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -105,7 +106,7 @@ pub(super) struct Watching {
     pub holder: Holder,
     pub state: WatchingState,
     /// The presence last passed on, as a fingerprint.
-    pub seen: Option<u64>,
+    pub seen: Option<NonZeroU64>,
     /// It was granted, and has not ended since as far as we know, whatever became of asking again.
     pub granted: bool,
     /// Of the request that it is answered by: others belong to what was watched before.
@@ -113,6 +114,9 @@ pub(super) struct Watching {
     /// Those who wait to hear what becomes of it.
     pub waiting: Vec<super::watching::Waiter>,
 }
+
+// There are as many as there are contacts on all lists, and each has both.
+const _: () = assert!(size_of::<Watching>() <= 120 && size_of::<Watch>() <= 128);
 
 /// For whom somebody is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,11 +205,12 @@ pub(super) fn mark_of(document: &Document) -> u64 {
 }
 
 /// What was shown of a presence.
-pub(super) fn mark_of_presence(presence: &Presence) -> u64 {
-    match &presence.document {
+pub(super) fn mark_of_presence(presence: &Presence) -> NonZeroU64 {
+    let mark = match &presence.document {
         Some(document) => mark_of(document),
         None => fingerprint(presence.online, presence.since, &presence.description),
-    }
+    };
+    mark.try_into().unwrap_or(NonZeroU64::MIN)
 }
 
 impl Account {

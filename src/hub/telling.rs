@@ -3,6 +3,7 @@
 //! while a notification is on its way. What a watcher was told counts from his `okay` on.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -37,12 +38,12 @@ fn pause(tries: u8, named: bool) -> Option<Duration> {
 /// The fingerprint that was made last, and of what: all who watch somebody are shown the same.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    last: Option<(Presence, u64)>,
+    last: Option<(Presence, NonZeroU64)>,
 }
 
 impl Marks {
     /// What [`mark_of_presence`] says.
-    pub fn of(&mut self, presence: &Presence) -> u64 {
+    pub fn of(&mut self, presence: &Presence) -> NonZeroU64 {
         if let Some((last, mark)) = &self.last
             && last == presence
         {

@@ -294,7 +294,7 @@ mod tests {
     fn queue(ids: impl IntoIterator<Item = u64>) -> Queue {
         let mut queue = Queue::default();
         for id in ids {
-            queue.push(TxId(id), Tick(id));
+            queue.push(TxId(id), Tick::at(id));
         }
         queue
     }
@@ -327,11 +327,11 @@ mod tests {
     fn those_overdue_are_the_oldest_that_are_not_answered() {
         // OC-59
         let mut queue = queue(1..=5);
-        assert_eq!(queue.overdue(Tick(0)), None);
+        assert_eq!(queue.overdue(Tick::at(0)), None);
         assert!(queue.answered(TxId(2)));
-        let over: Vec<_> = std::iter::from_fn(|| queue.overdue(Tick(4))).collect();
+        let over: Vec<_> = std::iter::from_fn(|| queue.overdue(Tick::at(4))).collect();
         assert_eq!((over, queue.unanswered), (vec![TxId(1), TxId(3), TxId(4)], 3));
-        assert_eq!(queue.rearm(), Some(Tick(5)));
+        assert_eq!(queue.rearm(), Some(Tick::at(5)));
         assert_eq!(queue.drain(), [TxId(5)]);
         assert_eq!((queue.len(), queue.rearm()), (0, None));
     }

@@ -2,6 +2,7 @@
 //! list, or for one endpoint as long as it is there. All are remembered, so that news that was asked for can be
 //! told from news of strangers (OC-04), and is given to those who asked.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -590,7 +591,7 @@ pub(super) fn holders_of(of_it: &[Watching], which: Which<'_>) -> Holders {
 }
 
 /// Notes what he is about to be shown of a presentity, by its fingerprint; false if he has seen just that.
-pub(super) fn saw(of_it: &mut [Watching], seen: u64, which: Which<'_>) -> bool {
+pub(super) fn saw(of_it: &mut [Watching], seen: NonZeroU64, which: Which<'_>) -> bool {
     let mut fresh = true;
     for watching in of_it.iter_mut().filter(|w| which.is(w)) {
         fresh &= watching.seen.replace(seen) != Some(seen);

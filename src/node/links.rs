@@ -170,7 +170,7 @@ impl Round {
 }
 
 /// A link that has never been wanted.
-static DOWN: Link = Link { state: State::Down, address: None, used: Tick(0) };
+static DOWN: Link = Link { state: State::Down, address: None, used: Tick::at(0) };
 
 /// A lane that nothing has gone on yet.
 static UNUSED: Lane = Lane {
@@ -181,7 +181,7 @@ static UNUSED: Lane = Lane {
         asked: false,
         places: VecDeque::new(),
         failed: Vec::new(),
-        give_up: Tick(0),
+        give_up: Tick::at(0),
         trouble: String::new(),
         nothing: false,
     },

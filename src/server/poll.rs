@@ -131,7 +131,7 @@ impl Clock {
         let tick = self.start.elapsed().as_millis() as u64;
         #[cfg(test)]
         let tick = tick + self.ahead.load(std::sync::atomic::Ordering::SeqCst);
-        Now { tick: Tick(tick), date: Date(date.as_millis() as i64) }
+        Now { tick: Tick::at(tick), date: Date(date.as_millis() as i64) }
     }
 }
 

@@ -266,5 +266,5 @@ impl<N: Driven> Driver<N> {
 
 /// Seconds of the tick clock: enough for watching progress.
 fn seconds(now: Now) -> u32 {
-    (now.tick.0 / 1000) as u32
+    (now.tick.millis() / 1000) as u32
 }

@@ -137,7 +137,7 @@ impl World {
             self.perform(host, output);
         }
         let h = &mut self.hosts[host];
-        let wanted = h.node.as_ref().and_then(|n| n.next_wake()).map(|t| (t.0 + h.born).max(self.now));
+        let wanted = h.node.as_ref().and_then(|n| n.next_wake()).map(|t| (t.millis() + h.born).max(self.now));
         if let Some(at) = wanted
             && h.wake.is_none_or(|set| at < set)
         {

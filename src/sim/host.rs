@@ -86,7 +86,7 @@ impl Host {
 
     /// The time as this host's node sees it.
     pub fn now(&self, world: u64) -> Now {
-        Now { tick: Tick(world - self.born), date: Date(START + world as i64 + self.clock) }
+        Now { tick: Tick::at(world - self.born), date: Date(START + world as i64 + self.clock) }
     }
 
     /// A slot for a new connection.

@@ -167,7 +167,7 @@ pub fn login(data: &[u8]) {
         assert_eq!(address.domain(), "a.test");
     }
     let _ = choose(Some(&user), true);
-    let now = Now { tick: Tick(0), date: Date(1_000_000) };
+    let now = Now { tick: Tick::at(0), date: Date(1_000_000) };
     let mut random = ChaCha8Rng::from_seed([1; 32]);
     let mut desk = Desk::new(now, [2; 32], &mut random);
     assert!(desk.redeem(now, &user).is_none(), "{user}");

@@ -104,7 +104,7 @@ impl Desk {
             Algorithm::Sha256 => 1,
             Algorithm::Plain => 2,
         });
-        opaque.extend_from_slice(&(now.tick + limits::CHALLENGE).0.to_be_bytes());
+        opaque.extend_from_slice(&(now.tick + limits::CHALLENGE).millis().to_be_bytes());
         opaque.extend_from_slice(&(now.date + limits::CHALLENGE).0.to_be_bytes());
         opaque.extend_from_slice(&self.series.to_be_bytes());
         opaque.extend_from_slice(&number.to_be_bytes());
@@ -137,7 +137,10 @@ impl Desk {
                 1 => Algorithm::Sha256,
                 _ => Algorithm::Plain,
             },
-            expires: Expires { tick: Tick(u64::from_be_bytes(*tick)), date: Date(i64::from_be_bytes(*date)) },
+            expires: Expires {
+                tick: Tick::at(u64::from_be_bytes(*tick)),
+                date: Date(i64::from_be_bytes(*date)),
+            },
             series: u64::from_be_bytes(*series),
             number: u64::from_be_bytes(*number),
         };
@@ -237,7 +240,7 @@ mod tests {
     fn a_challenge_is_used_once_and_in_time() {
         // OC-16, SIMP-7.1-7
         let mut random = ChaCha8Rng::from_seed([1; 32]);
-        let now = Now { tick: Tick(5), date: Date(1_000_000) };
+        let now = Now { tick: Tick::at(5), date: Date(1_000_000) };
         let mut desk = Desk::new(now, [2; 32], &mut random);
         let (nonce, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
         let (_, other) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
@@ -258,7 +261,7 @@ mod tests {
     fn a_challenge_is_good_at_another_server_with_the_same_key() {
         // OC-16, SIMP-6.5-2
         let mut random = ChaCha8Rng::from_seed([1; 32]);
-        let at = |tick: u64, date: i64| Now { tick: Tick(tick), date: Date(date) };
+        let at = |tick: u64, date: i64| Now { tick: Tick::at(tick), date: Date(date) };
         let mut here = Desk::new(at(0, 0), [2; 32], &mut random);
         let mut there = Desk::new(at(9_000_000, 0), [2; 32], &mut random);
         let mut given = |now| here.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap().1;
@@ -281,7 +284,7 @@ mod tests {
         let mut given = Vec::new();
         // More than two thousand a second, and of some challenges nobody makes use.
         for n in 0..120_000 {
-            now.tick = Tick(n * 59 / 120);
+            now.tick = Tick::at(n * 59 / 120);
             let (_, opaque) = desk.challenge(now, "alice", Algorithm::Md5, &mut random).unwrap();
             if n % 7 != 0 {
                 assert!(desk.redeem(now, &opaque).is_some(), "{n}");

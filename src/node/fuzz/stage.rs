@@ -118,7 +118,7 @@ impl Stage {
             ..Limits::default()
         };
         let config = Arc::new(config);
-        let now = Now { tick: Tick(1000), date };
+        let now = Now { tick: Tick::at(1000), date };
         let seed =
             Seed { config: config.clone(), random: [1; 32], key: file.derive("challenge"), calendar: None };
         let mut stage = Stage {

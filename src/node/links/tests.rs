@@ -387,7 +387,7 @@ fn what_a_link_cannot_say_is_refused_and_the_link_goes_on() {
     let octets = Request::Message(text(b"\xff"));
     let envelope = Envelope::ours(address("alice@a.test"), address("bob@b.test"), octets).into_owned();
     let peer = rig.io().links.peers.get_mut(B).unwrap();
-    peer.lane_mut(Traffic::Messages).queue.push_front((Tick(0), TxId(99), envelope));
+    peer.lane_mut(Traffic::Messages).queue.push_front((Tick::at(0), TxId(99), envelope));
     let conn = rig.connect(place(SIMP, 1));
     assert!(rig.unsent(conn).contains("hello"));
     let events: Vec<_> = rig.io().events.drain(..).collect();
