@@ -14,12 +14,17 @@ mod section;
 mod tests;
 
 use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::federation::{Family, StaticPeer, Strength};
 use crate::hub::address::Domains;
 use crate::limits::Limits;
+
+/// Longest file, octets: room for tens of thousands of peers.
+const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// All of it.
 #[derive(Debug, Clone)]
@@ -50,17 +55,22 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], in one line.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
-            origin: path.to_owned(),
-            line: None,
-            what: match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "no such file: make one with `hearth init --domain YOUR.DOMAIN`".to_owned()
-                }
-                std::io::ErrorKind::InvalidData => "not UTF-8: save it as UTF-8".to_owned(),
-                _ => format!("cannot be read: {error}"),
+        let wrong = |what| ConfigError { origin: path.to_owned(), line: None, what };
+        let mut text = String::new();
+        File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)).map_err(
+            |error| {
+                wrong(match error.kind() {
+                    ErrorKind::NotFound => {
+                        "no such file: make one with `hearth init --domain YOUR.DOMAIN`".to_owned()
+                    }
+                    ErrorKind::InvalidData => "not UTF-8: save it as UTF-8".to_owned(),
+                    _ => format!("cannot be read: {error}"),
+                })
             },
-        })?;
+        )?;
+        if text.len() as u64 > LONGEST {
+            return Err(wrong(format!("longer than {LONGEST} octets: not a configuration")));
+        }
         Config::parse(&text, path)
     }
 

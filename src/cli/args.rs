@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::harmless::harmless;
 use crate::hub::address::{Address, Domain, Domains};
 use crate::store::record::WatcherPolicy;
 
@@ -457,7 +458,7 @@ fn domain(text: &str) -> Result<Domain, String> {
 }
 
 fn label(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty() && text.len() <= LABEL && !text.chars().any(char::is_control);
+    let fits = !text.is_empty() && text.len() <= LABEL && harmless(text) == text && !text.contains('\n');
     if fits { Ok(text.to_owned()) } else { Err(format!("a label has 1 to {LABEL} printable characters")) }
 }
 

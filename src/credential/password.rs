@@ -47,6 +47,8 @@ pub enum BadPassword {
     Empty,
     /// Longer than [`MAX_PASSWORD`].
     TooLong,
+    /// It holds a NUL, which ends a password in PLAIN (RFC 4616 2).
+    Nul,
 }
 
 impl fmt::Display for BadPassword {
@@ -54,6 +56,7 @@ impl fmt::Display for BadPassword {
         match self {
             BadPassword::Empty => f.write_str("the password is empty"),
             BadPassword::TooLong => write!(f, "the password is longer than {MAX_PASSWORD} bytes"),
+            BadPassword::Nul => f.write_str("the password has a NUL in it"),
         }
     }
 }
@@ -104,6 +107,9 @@ impl PasswordRecord {
     pub fn with_cost(password: &str, salts: [u8; 32], cost: Cost) -> Result<PasswordRecord, BadPassword> {
         if password.len() > MAX_PASSWORD {
             return Err(BadPassword::TooLong);
+        }
+        if password.contains('\0') {
+            return Err(BadPassword::Nul);
         }
         let prepared = prepare(password);
         if prepared.is_empty() {
@@ -282,6 +288,8 @@ mod tests {
         assert_eq!(PasswordRecord::make("", [0; 32]), Err(BadPassword::Empty));
         assert_eq!(PasswordRecord::make("\u{ad}", [0; 32]), Err(BadPassword::Empty));
         assert_eq!(PasswordRecord::make(&"x".repeat(1025), [0; 32]), Err(BadPassword::TooLong));
+        // RFC 4616 2: PLAIN could not carry it
+        assert_eq!(PasswordRecord::make("pen\0cil", [0; 32]), Err(BadPassword::Nul));
         assert!(!verify_argon2(&cheap("x").argon2, &"x".repeat(1025)));
     }
 

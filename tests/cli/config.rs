@@ -52,4 +52,6 @@ fn none_at_all_says_how_to_make_one() {
     assert!(line.contains("hearth init --domain"), "{line}");
     let line = hearth_in(empty.path(), &["--config", "x.toml", "user", "list"], "").refused(1);
     assert!(line.starts_with("x.toml: no such file"), "{line}");
+    let line = hearth_in(empty.path(), &["--config", "/dev/zero", "user", "list"], "").refused(1);
+    assert!(line.starts_with("/dev/zero: longer than"), "{line}");
 }

@@ -63,6 +63,7 @@ fn what_is_not_understood_is_one_line_and_status_2() {
         (&["user", "add", "alice@-x"], "the part after '@' is not a domain name"),
         (&["user", "set", "alice", "watchers=some"], "settings are watchers=refuse|ask|allow"),
         (&["user", "key", "add", "alice", ""], "a label has 1 to 64 printable characters"),
+        (&["user", "key", "add", "alice", "\u{202e}x"], "a label has 1 to 64 printable characters"),
         (&["init", "--domain", "a b"], "not a domain name"),
         (&["init", "--domain", "a.test", "--bind", "localhost"], "invalid value 'localhost'"),
         (&["init", "--domain", "a.test", "--key", "k.pem"], "--certificate <FILE>"),
