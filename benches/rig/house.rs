@@ -196,7 +196,7 @@ impl House {
         }
         let mut process = Process::start(command)?;
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
+        while [self.address, self.imtp, self.pitp].iter().any(|at| TcpStream::connect(at).is_err()) {
             if let Some(status) = process.ended()? {
                 return Err(Failure(format!("the server ended at once: {status}")));
             }
