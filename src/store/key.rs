@@ -11,10 +11,8 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chacha20::{R20, hchacha};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::error::{StoreError, Trouble};
@@ -132,17 +130,8 @@ impl KeyFile {
     pub(super) fn open(&self, address: &str, label: &str, sealed: &[u8]) -> Option<Secret> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
         let bound = bound_to(address, label);
-        // XChaCha20-Poly1305 is ChaCha20-Poly1305 under a key made of the first 16 octets of the nonce, with the rest.
-        let (first, rest) = nonce.split_first_chunk::<16>()?;
-        let key = Zeroizing::new(hchacha::<R20>(&(*self.device_keys).into(), &(*first).into()).0);
-        let key = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key.as_slice()).ok()?);
-        let mut unique = [0; 12];
-        unique.last_chunk_mut::<8>()?.copy_from_slice(rest);
-        let mut octets = Zeroizing::new(sealed.to_vec());
-        let unique = Nonce::assume_unique_for_key(unique);
-        let length = key.open_in_place(unique, Aad::from(&bound), &mut octets).ok()?.len();
-        octets.truncate(length);
-        String::from_utf8(std::mem::take(&mut *octets)).ok().map(Secret::new)
+        let text = self.cipher().decrypt(&xnonce(nonce).ok()?, Payload { msg: sealed, aad: &bound });
+        String::from_utf8(text.ok()?).ok().map(Secret::new)
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
