@@ -20,7 +20,8 @@ const HELD: usize = 7;
 const FULL: Duration = Duration::from_millis(20);
 /// A lease that is over so soon may be over already.
 const SOON: i64 = 3500;
-/// The server's idea of now is that of the moment when it was woken.
+/// The server's idea of now is that of the moment when it was woken, and its calendar of leases runs with the monotonic
+/// clock: what the wall clock is put right by meanwhile lies between them.
 const SLACK: i64 = 2000;
 
 /// A subscription that was granted.
@@ -109,7 +110,7 @@ impl Leases {
         let begun = date();
         let (_, granted, token) = self.watcher.get()?.subscribe(&address, length)?;
         let granted = granted.as_millis() as i64;
-        self.live.insert(token, Lease { owner, from: begun + granted - SLACK, to: date() + granted });
+        self.live.insert(token, Lease { owner, from: begun + granted - SLACK, to: date() + granted + SLACK });
         Ok(())
     }
 
