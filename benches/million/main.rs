@@ -56,7 +56,7 @@ struct Arguments {
     #[arg(long, default_value_t = 60)]
     silence: u64,
     /// Users in one process.
-    #[arg(long, value_delimiter = ',', default_values_t = [1000, 10_000, 100_000, 1_000_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000, 10_000, 100_000, 1_000_000])]
     sizes: Vec<usize>,
     /// Of the largest number, those who are watched, by ten others each; of the others all are.
     #[arg(long, default_value_t = 100_000)]
