@@ -238,7 +238,7 @@ impl Server {
             log::info!("listening on {} ({kind})", listener.listen.address);
         }
         let now = self.parts.clock.now();
-        let driver = Driver::new(self.parts.with_node(|seed| Node::new(now, seed)));
+        let mut driver = Driver::new(self.parts.with_node(|seed| Node::new(now, seed)));
         driver.run()?;
         log::info!("ended");
         Ok(())

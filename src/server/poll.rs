@@ -348,7 +348,7 @@ impl<N: Driven> Driver<N> {
     ///
     /// # Errors
     /// The operating system refuses to poll.
-    pub(super) fn run(mut self) -> io::Result<()> {
+    pub(super) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
@@ -667,9 +667,6 @@ impl<N: Driven> Driver<N> {
 
     fn expire(&mut self) {
         while let Some((id, due)) = self.deadlines.pop(self.now.tick) {
-            if due == Due::Closing && self.closing.front() == Some(&id) {
-                self.closing.pop_front();
-            }
             let Some(conn) = self.table.get_mut(id) else { continue };
             match due {
                 Due::Dial if self.dials.contains_key(&id.slot) => self.lose(id, "no connection in time"),
@@ -678,6 +675,10 @@ impl<N: Driven> Driver<N> {
                 Due::Stalled => self.check_progress(id),
                 Due::Dial | Due::Handshake => {}
             }
+        }
+        // Whose end comes in the same tick ends in no order: the list is shortened by who is gone, not by whose turn it is.
+        while self.closing.front().is_some_and(|id| self.table.get_mut(*id).is_none()) {
+            self.closing.pop_front();
         }
     }
 

@@ -146,7 +146,8 @@ struct Rig {
     seen: Receiver<Seen>,
     orders: Arc<Mutex<VecDeque<Order>>>,
     clock: Clock,
-    thread: Option<JoinHandle<()>>,
+    /// At its end it tells how many connections it still counts among those that close.
+    thread: Option<JoinHandle<usize>>,
 }
 
 fn listen_on(address: &str, tls: bool) -> Listen {
@@ -209,8 +210,11 @@ impl Rig {
             config_path: None,
             room,
         };
-        let driver = Driver::new(parts);
-        let thread = Some(std::thread::spawn(move || driver.run().unwrap()));
+        let mut driver = Driver::new(parts);
+        let thread = Some(std::thread::spawn(move || {
+            driver.run().unwrap();
+            driver.closing.len()
+        }));
         Rig { addresses, answers, seen, orders, clock, thread }
     }
 
@@ -278,12 +282,17 @@ impl Rig {
             }
         }
     }
+
+    /// Ends it; see [`Rig::thread`].
+    fn end(&mut self) -> Option<usize> {
+        self.answers.send(Answer::Stop);
+        self.thread.take().map(|thread| thread.join().unwrap())
+    }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.answers.send(Answer::Stop);
-        let _ = self.thread.take().unwrap().join();
+        self.end();
     }
 }
 

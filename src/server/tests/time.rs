@@ -70,6 +70,25 @@ fn a_peer_that_does_not_end_is_ended() {
 }
 
 #[test]
+fn nothing_is_kept_of_connections_that_have_ended() {
+    // design 3: whoever comes and goes for years leaves nothing
+    let mut rig = Rig::plain();
+    let mut peers: Vec<_> = (0..4).map(|_| rig.connect()).collect();
+    // In one tick, in another order than they came in.
+    let ends = peers.iter().rev().map(|(_, conn)| Order::Want(Output::Close { conn: *conn, flush: true }));
+    rig.orders.lock().unwrap().extend(ends);
+    rig.pass(Duration::ZERO);
+    for (stream, _) in &mut peers {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    }
+    rig.pass(Duration::from_secs(4));
+    for _ in &peers {
+        assert!(matches!(rig.next(), Seen::Closed { .. }));
+    }
+    assert_eq!(rig.end(), Some(0));
+}
+
+#[test]
 fn an_operator_who_asks_nothing_is_sent_away() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::start(&[], Keys::load(None).unwrap(), Some(dir.path()), 9);
