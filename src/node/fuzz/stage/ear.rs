@@ -4,7 +4,8 @@
 use crate::federation::Protocol;
 use crate::imtp::{self, error_type::ErrorType, message, method::Method, method::Side, write::Relayed};
 use crate::limits;
-use crate::simp::{self, object};
+use crate::simp;
+use crate::simp::object::{self, BadObject, Concerns, Malformed};
 
 /// See the module.
 pub(super) struct Ear {
@@ -95,6 +96,9 @@ fn simp_step(
             match Command::read(object, scratch) {
                 Ok(Command::Request { id, .. }) => asked.push((id.to_owned(), String::new())),
                 Ok(_) => {}
+                // How he has named his request is his affair, and it comes back whole.
+                Err(BadObject::Malformed(Malformed { concerns: Concerns::Response(id), .. }))
+                    if id.len() > limits::SEQUENCE_ID => {}
                 Err(bad) => unreachable!("{bad:?} in {}", String::from_utf8_lossy(object)),
             }
             Some(n)
