@@ -4,25 +4,34 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::store::record::{Change, Outcome};
 
 /// A request, octets: a change with its verifiers takes a few hundred.
 pub const LINE: usize = 64 * 1024;
 
-/// What has been read of a connection to the control socket, taken apart into requests.
+/// What has been read of a connection to the control socket, taken apart into requests. Device keys come this way:
+/// nothing of it is left when it was dealt with.
 #[derive(Debug, Default)]
 pub struct Lines {
-    input: Vec<u8>,
+    input: Zeroizing<Vec<u8>>,
     spoilt: bool,
 }
 
 impl Lines {
     /// Takes in what was read. Nothing more comes of a connection on which a line was too long.
     pub fn receive(&mut self, data: &[u8]) {
-        if !self.spoilt {
-            self.input.extend_from_slice(data);
+        if self.spoilt {
+            return;
         }
+        let whole = self.input.len() + data.len();
+        if whole > self.input.capacity() {
+            let mut roomy = Zeroizing::new(Vec::with_capacity(whole.max(2 * self.input.len())));
+            roomy.extend_from_slice(&self.input);
+            self.input = roomy;
+        }
+        self.input.extend_from_slice(data);
     }
 
     /// The next whole line: a request, or why it is none. None: it has yet to come.
@@ -31,12 +40,12 @@ impl Lines {
             if self.input.len() <= LINE {
                 return None;
             }
-            self.input = Vec::new();
+            self.input = Zeroizing::default();
             self.spoilt = true;
             return Some(Err("a request is at most 64 KiB".to_owned()));
         };
         let request = serde_json::from_slice(self.input.get(..end).unwrap_or_default());
-        self.input.drain(..=end);
+        self.input = Zeroizing::new(self.input.get(end + 1..).unwrap_or_default().to_vec());
         Some(request.map_err(|e| format!("no request that this version knows: {e}")))
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
+use zeroize::Zeroizing;
 
 use crate::admin::{AdminReply, AdminRequest, Lines};
 use crate::clock::Tick;
@@ -207,7 +208,10 @@ impl Client {
             Ok(0) => self.ended = true,
             Ok(count) => {
                 self.active = now;
-                self.input.receive(buffer.get(..count).unwrap_or_default());
+                let read = buffer.get_mut(..count).unwrap_or_default();
+                self.input.receive(read);
+                // The loop's buffer lives as long as the server.
+                read.fill(0);
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -310,7 +314,7 @@ pub fn ask(data_dir: &Path, request: &AdminRequest) -> Result<AdminReply, AskErr
 fn exchange(mut stream: &StdStream, request: &AdminRequest) -> io::Result<AdminReply> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut text = serde_json::to_vec(request)?;
+    let mut text = Zeroizing::new(serde_json::to_vec(request)?);
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut answer = Vec::new();

@@ -4,9 +4,9 @@
 //! All files are read and checked in [`Keys::load`], so that a bad new certificate leaves the old
 //! one in place.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use rustls::client::Resumption;
 use rustls::client::danger::HandshakeSignatureValid;
@@ -15,12 +15,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
 };
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{ListenProtocol, Tls};
 use crate::credential::channel;
@@ -62,14 +64,12 @@ impl Keys {
         let roots = Arc::new(roots(tls.and_then(|t| t.ca.as_deref()))?);
         let trust = Trust { roots, algorithms: provider.signature_verification_algorithms };
         let own = match tls {
-            Some(tls) => Some((certificates(&tls.certificate)?, private_key(&tls.key)?)),
+            Some(tls) => Some(own_key(tls)?),
             None => None,
         };
-        let server = match (&own, tls) {
-            (Some((chain, key)), Some(tls)) => {
-                Some(Accepting::new(server_config(&provider, &trust, chain, key, tls)?, chain))
-            }
-            _ => None,
+        let server = match &own {
+            Some(own) => Some(Accepting::new(server_config(&provider, &trust, own)?, &own.cert)),
+            None => None,
         };
         let client = Arc::new(client_config(&provider, &trust, own)?);
         Ok(Keys { server, client, trust })
@@ -117,22 +117,13 @@ impl Accepting {
 fn server_config(
     provider: &Arc<CryptoProvider>,
     trust: &Trust,
-    chain: &[CertificateDer<'static>],
-    key: &PrivateKeyDer<'static>,
-    files: &Tls,
+    own: &Arc<CertifiedKey>,
 ) -> Result<ServerConfig, String> {
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be set up: {e}"))?
         .with_client_cert_verifier(Arc::new(Asking(trust.clone())))
-        .with_single_cert(chain.to_vec(), key.clone_key())
-        .map_err(|e| {
-            format!(
-                "certificate {} and key {} do not go together: {e}",
-                files.certificate.display(),
-                files.key.display()
-            )
-        })?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own.clone())));
     config.alpn_protocols = ALPN.iter().map(|(_, name)| name.to_vec()).collect();
     // Nothing is kept per connection: sessions live in tickets, which the client keeps.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -144,16 +135,14 @@ fn server_config(
 fn client_config(
     provider: &Arc<CryptoProvider>,
     trust: &Trust,
-    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    own: Option<Arc<CertifiedKey>>,
 ) -> Result<ClientConfig, String> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS cannot be set up: {e}"))?
         .with_root_certificates(trust.roots.clone());
     let mut config = match own {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|e| format!("the certificate cannot be shown to peers: {e}"))?,
+        Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
         None => builder.with_no_client_auth(),
     };
     config.resumption = Resumption::in_memory_sessions(REMEMBERED_PEERS);
@@ -169,8 +158,23 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_file(path).map_err(|e| format!("key {} cannot be read: {e}", path.display()))
+/// Our certificate with its key, which are for each other.
+fn own_key(files: &Tls) -> Result<Arc<CertifiedKey>, String> {
+    let chain = certificates(&files.certificate)?;
+    let unreadable = |e: &dyn fmt::Display| format!("key {} cannot be read: {e}", files.key.display());
+    // ring's form of the key is all that stays.
+    let text = Zeroizing::new(fs::read(&files.key).map_err(|e| unreadable(&e))?);
+    let mut key = PrivateKeyDer::from_pem_slice(&text).map_err(|e| unreadable(&e))?;
+    let signing = ring::sign::any_supported_type(&key);
+    key.zeroize();
+    let own = signing.map(|signing| CertifiedKey::new(chain, signing));
+    own.and_then(|own| own.keys_match().map(|()| Arc::new(own))).map_err(|e| {
+        format!(
+            "certificate {} and key {} do not go together: {e}",
+            files.certificate.display(),
+            files.key.display()
+        )
+    })
 }
 
 /// The system's authorities and the configuration's own.

@@ -13,6 +13,7 @@ use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ClientConfig, CommonState, ServerConfig};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::federation::Protocol;
 use crate::hub::address::Domain;
@@ -168,7 +169,11 @@ impl Session {
         }
         let mut waiting = mem::take(&mut self.partial);
         waiting.extend_from_slice(data);
-        let used = self.process(&mut waiting, out, trust, sink)?;
+        let used = self.process(&mut waiting, out, trust, sink);
+        // What is clear by now may have been a password.
+        let clear = *used.as_ref().unwrap_or(&waiting.len());
+        waiting.get_mut(..clear).unwrap_or_default().zeroize();
+        let used = used?;
         if used < waiting.len() {
             waiting.drain(..used);
             waiting.shrink_to(RECORD);
@@ -195,7 +200,7 @@ impl Session {
     ) -> Result<usize, rustls::Error> {
         let mut used = 0;
         // Octets that came in one go with the end of the handshake: they are news after `Secured`.
-        let mut early = Vec::new();
+        let mut early = Zeroizing::new(Vec::new());
         loop {
             let rest = data.get_mut(used..).unwrap_or_default();
             let (secured, ended) = (self.secured, &mut self.ended);
@@ -224,7 +229,7 @@ impl Session {
                 sink(Event::Secured(peer));
                 if !early.is_empty() {
                     sink(Event::Data(&early));
-                    early = Vec::new();
+                    early = Zeroizing::default();
                 }
             }
             match step {
