@@ -35,9 +35,13 @@ fn warn_of_open_files(house: &House) {
 /// The log goes to stderr, a line for each event. Under systemd the journal knows the time, and is told how
 /// grave each is.
 fn start_log() {
-    let environment =
-        env_logger::Env::default().default_filter_or("info,hickory_resolver=error,hickory_proto=error");
-    let mut builder = env_logger::Builder::from_env(environment);
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(log::LevelFilter::Info);
+    // They warn of what strangers and name servers send, as often as those like: who wants it names them in RUST_LOG.
+    for library in ["rustls", "hickory_net", "hickory_proto", "hickory_resolver"] {
+        builder.filter_module(library, log::LevelFilter::Error);
+    }
+    builder.parse_default_env();
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         builder.format(|out, record| {
             let level = match record.level() {

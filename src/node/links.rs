@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::conns::Vouched;
+use super::conns::{Bucket, Vouched};
 use super::io::{Asker, ConnId, DialId, Job, Output};
 use super::{Due, Event, Io, Purpose, Role, wire};
 use crate::clock::{Now, Tick};
@@ -56,6 +56,9 @@ const ASKERS: usize = 4;
 const DOMAINS: usize = 20_000;
 /// So often at most those of them are forgotten that could not be reached, where there are too many.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// Lines a second that the log gets at its usual level of what others bring about; some more at once.
+const TOLD: u32 = 1;
 
 /// What a link is doing.
 #[derive(Debug, Default)]
@@ -338,9 +341,20 @@ pub(crate) struct Links {
     pub rules: HashMap<Domain, PeerRule>,
     /// They could not be read: until they are, no other domain is talked to.
     pub unruled: bool,
+    /// What the log has been told.
+    told: Option<Bucket>,
 }
 
 impl Links {
+    /// The level at which the log is told what others have brought about: anybody can name domains that don't exist,
+    /// thousands a second, and shall not fill the disk with them.
+    fn level(&mut self, now: Now) -> log::Level {
+        match self.told.get_or_insert_with(|| Bucket::new(now)).take(now, TOLD) {
+            true => log::Level::Info,
+            false => log::Level::Debug,
+        }
+    }
+
     /// How much there is of peers and of what waits for them ([`super::Node::gauge`]).
     pub fn gauge(&self) -> [(&'static str, usize); 4] {
         let lanes = self.peers.values().flat_map(|peer| peer.lanes());
@@ -539,7 +553,8 @@ impl Io {
         let check = check.max(now.tick + limits::ANSWER_REMOTE);
         peer.link_mut(protocol).state = State::Up { conn, check };
         if unanswered >= limits::UNANSWERED {
-            log::info!("{domain} does not answer: its {} link is closed", protocol.name());
+            let level = self.links.level(now);
+            log::log!(level, "{domain} does not answer: its {} link is closed", protocol.name());
             self.events.push_back(Event::Cut(conn));
         }
     }

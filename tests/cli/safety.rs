@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use base64::Engine;
@@ -17,6 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use hearth::client::{self, Account, Login, Message, Proof, Session};
 use hearth::credential::scram::{Binding, Client};
 use hearth::credential::{Secret, sasl::Plain};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::house::House;
 
@@ -130,6 +132,10 @@ fn the_confined_server_does_all_that_it_has_to() {
     assert_eq!(cores.split_whitespace().filter(|word| *word == "0").count(), 2, "{cores}");
     house.add("alice");
     house.run(&["backup", "copy.db"]).ok();
+    // A handshake that begins with its end: strangers have nothing written into the log.
+    let mut stranger = Wire::open(&house, 7443);
+    stranger.say(b"\x16\x03\x01\x00\x04\x14\x00\x00\x00");
+    let _ = stranger.stream.read_to_end(&mut stranger.heard);
     serving.signal("-HUP");
     serving.wait_for("configuration and certificates were read again");
     house.add("bob");
@@ -356,8 +362,9 @@ fn no_secret_reaches_the_log_or_the_status() {
     const PASSWORD: &str = "correct horse";
     const WRONG: &str = "a wrong password of somebody";
     const BODY: &str = "what only Bob shall read";
-    let house = House::new();
-    let serving = Watched::serve(&house, "trace");
+    let house = House::made_with("example.org", "127.0.0.1:9".parse().unwrap(), &["--dev"]);
+    let all = "trace,rustls=trace,hickory_net=trace,hickory_proto=trace,hickory_resolver=trace";
+    let serving = Watched::serve(&house, all);
     house.add("alice");
     house.add("bob");
     let key = house.run(&["user", "key", "add", "alice", "phone"]).ok().trim_end().to_owned();
@@ -367,6 +374,8 @@ fn no_secret_reaches_the_log_or_the_status() {
     secrets.add("the device key", key.as_bytes());
     let file = key_file(&house.path("hearth.key"));
     secrets.add("the key file's octets", &STANDARD.decode(&file).unwrap());
+    let tls = PrivateKeyDer::from_pem_file(house.path("privkey.pem")).unwrap();
+    secrets.add("the TLS key", tls.secret_der());
     secrets.add("a message", BODY.as_bytes());
 
     let password = |text: &str| Proof::Password(Secret::new(text.to_owned()));
@@ -381,6 +390,11 @@ fn no_secret_reaches_the_log_or_the_status() {
         log_in_by_scram(&house, port, "alice", WRONG, &mut secrets);
         log_in_by_plain(&house, port, "alice", WRONG, &mut secrets);
         log_in_by_plain(&house, port, "alice", PASSWORD, &mut secrets);
+    }
+    let server = format!("{}:7443", house.ip);
+    for (password, status) in [(PASSWORD, 0), (WRONG, 1)] {
+        let args = ["chat", "--password-stdin", "--server", &server, "alice"];
+        assert_eq!(house.run_with(&args, &format!("{password}\n")).status, status, "on TLS");
     }
     // A message that is answered, by way of the server.
     let to = format!("bob@{}", house.domain);
@@ -409,6 +423,7 @@ fn no_secret_reaches_the_log_or_the_status() {
     let told = [status, house.run(&["status"]).ok(), house.run(&["user", "show", "alice"]).ok()].concat();
     let log = serving.stop();
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "the level is what it should be: {log}");
+    assert!(log.contains("ClientHello"), "TLS is told of too: {log}");
     let kinds: BTreeSet<&str> = secrets.0.iter().map(|(what, _)| what.as_str()).collect();
     assert!(
         kinds.contains("p of the proof") && kinds.contains("v of the end") && kinds.len() >= 12,
@@ -436,11 +451,19 @@ impl log::Log for Capture {
 
 static CAPTURE: Capture = Capture(Mutex::new(String::new()));
 
+/// From now on all that simulated servers log is in [`CAPTURE`], at every level.
+fn capture() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&CAPTURE).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+}
+
 #[test]
 fn no_secret_reaches_the_log_of_a_simulated_server() {
     // design 4: every conversation about logins, by each protocol, with what goes wrong in them
-    log::set_logger(&CAPTURE).unwrap();
-    log::set_max_level(log::LevelFilter::Trace);
+    capture();
     for name in ["login.simp", "entrance.imtp", "crosswise.simp", "kept.simp"] {
         let path = format!("{}/tests/scripts/{name}", env!("CARGO_MANIFEST_DIR"));
         let scripts = hearth::sim::script::parse(&fs::read_to_string(path).unwrap()).unwrap();
@@ -455,4 +478,35 @@ fn no_secret_reaches_the_log_of_a_simulated_server() {
     }
     assert!(said.contains("DEBUG") || said.contains("INFO"), "something is logged: {said}");
     secrets.none_in("the log", &said);
+}
+
+#[test]
+fn what_others_can_have_logged_is_a_line_a_second() {
+    // design 9: nothing a peer sends makes anything grow without bound, the log neither
+    const DOMAINS: usize = 300;
+    capture();
+    let mut world = hearth::sim::world::World::new(1);
+    let home = world.add_home(&["a.test"]);
+    world.add_user(home, "alice@a.test");
+    let alice = world.login(home, "alice", "alice", "key-of-alice");
+    let began = world.now;
+    for n in 0..DOMAINS {
+        let to = format!("x@d{n}.nowhere.test");
+        let message = [
+            ("action", "send"),
+            ("to", &*to),
+            ("from", "alice@a.test"),
+            ("type", "text/plain"),
+            ("body", "anybody?"),
+        ];
+        world.request(alice, &message);
+        world.run_for(Duration::from_millis(10));
+    }
+    world.run_for(Duration::from_secs(1));
+    let seconds = ((world.now - began) / 1000) as usize;
+    let said = CAPTURE.0.lock().unwrap();
+    let told =
+        |level: &str| said.lines().filter(|l| l.starts_with(level) && l.contains("no link to d")).count();
+    assert_eq!(told("INFO") + told("DEBUG"), DOMAINS, "each is known to who wants to know");
+    assert!((1..=10 + seconds).contains(&told("INFO")), "{} lines in {seconds} s", told("INFO"));
 }

@@ -350,10 +350,11 @@ impl Io {
 
     /// No place is left: all that waits has failed, and what comes waits for a while.
     fn lane_failed(&mut self, domain: &Arc<str>, traffic: Traffic) {
+        let level = self.links.level(self.now);
         let Some(peer) = self.links.peers.get_mut(domain) else { return };
         let lane = peer.lane_mut(traffic);
         let Round { trouble, nothing, .. } = std::mem::take(&mut lane.round);
-        log::info!("no link to {domain} for {}: {trouble}", traffic.name());
+        log::log!(level, "no link to {domain} for {}: {trouble}", traffic.name());
         let pause = PAUSE * (1 << lane.failures.min(10));
         lane.failures = lane.failures.saturating_add(1);
         lane.way = Way::Waiting { until: self.now.tick + pause.min(PAUSE_MOST) };
