@@ -1,21 +1,26 @@
 //! A hash table whose growth is never felt: for what there is as much of as there are users.
 //!
 //! A table that is full moves all its entries to one of twice the size, and nobody is served meanwhile: with a
-//! million users that takes a tenth of a second. This one is many small tables, each with its share of the keys.
-//! Each moves by itself, a thousand times quicker, and since chance does not fill them evenly seldom two at a time.
+//! million users that takes a tenth of a second. This one is many small tables, each with its share of the keys, as
+//! soon as it has more than a few: each moves by itself, a thousand times quicker, and since chance does not fill them
+//! evenly seldom two at a time.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::mem;
 
 use foldhash::fast::FixedState;
 
 /// Small tables for what there is as much of as there are users. With a million keys each has a thousand.
 const PARTS: usize = 1024;
+/// As many keys are in one: to move these is not felt.
+const FEW: usize = 512;
 
 /// See the module. `P`: of so many small tables, a power of two.
 #[derive(Debug)]
 pub struct Table<K, V, const P: usize = PARTS> {
+    /// One, or all.
     parts: Box<[HashMap<K, V, FixedState>]>,
     hasher: FixedState,
 }
@@ -32,13 +37,26 @@ impl<K: Hash + Eq, V, const P: usize> Table<K, V, P> {
     pub fn new(seed: u64) -> Table<K, V, P> {
         // Another hash within a part than among parts: there all keys are alike in some bits.
         let within = FixedState::with_seed(seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15);
-        let parts = (0..P).map(|_| HashMap::with_hasher(within.clone())).collect();
-        Table { parts, hasher: FixedState::with_seed(seed) }
+        Table { parts: Box::new([HashMap::with_hasher(within)]), hasher: FixedState::with_seed(seed) }
     }
 
     fn place<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
+        if self.parts.len() == 1 {
+            return 0;
+        }
         // The upper bits: foldhash mixes those best.
         (self.hasher.hash_one(key) >> (u64::BITS - P.trailing_zeros())) as usize
+    }
+
+    /// One table becomes many.
+    fn split(&mut self) {
+        let Some(few) = self.parts.first_mut() else { return };
+        let within = few.hasher().clone();
+        let few = mem::take(few);
+        self.parts = (0..P).map(|_| HashMap::with_hasher(within.clone())).collect();
+        for (key, value) in few {
+            self.insert(key, value);
+        }
     }
 
     fn part<Q: Hash + ?Sized>(&self, key: &Q) -> Option<&HashMap<K, V, FixedState>> {
@@ -47,6 +65,11 @@ impl<K: Hash + Eq, V, const P: usize> Table<K, V, P> {
 
     /// The small table that a key is in, or would be: to be kept within bounds by itself. Always some.
     pub fn part_mut<Q: Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut HashMap<K, V, FixedState>> {
+        if let [few] = &*self.parts
+            && few.len() >= FEW
+        {
+            self.split();
+        }
         let place = self.place(key);
         self.parts.get_mut(place)
     }
@@ -59,6 +82,14 @@ impl<K: Hash + Eq, V, const P: usize> Table<K, V, P> {
     /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.parts.iter().all(HashMap::is_empty)
+    }
+
+    /// Drops the entries that are not to stay, and the room that they leave.
+    pub fn retain(&mut self, keep: impl Fn(&V) -> bool) {
+        for part in &mut self.parts {
+            part.retain(|_, value| keep(value));
+            part.shrink_to(2 * part.len());
+        }
     }
 
     /// All values: a census, whose order is nobody's business.
@@ -122,6 +153,29 @@ mod tests {
         assert_eq!(table.remove("0"), Some(1));
         assert_eq!(table.remove("0"), None);
         assert_eq!(table.get("5000"), None);
+    }
+
+    #[test]
+    fn few_are_in_one_and_what_is_dropped_leaves_no_room_behind() {
+        // design 3: who comes and goes leaves nothing
+        let mut table: Table<usize, usize> = Table::new(7);
+        for number in 0..100_000 {
+            table.insert(number, number);
+            if number >= 10 {
+                assert_eq!(table.remove(&(number - 10)), Some(number - 10));
+            }
+        }
+        assert_eq!(table.parts.len(), 1);
+        assert!(table.parts[0].capacity() < 100);
+        for number in 0..100_000 {
+            table.insert(number, number);
+        }
+        assert_eq!((table.parts.len(), table.len()), (PARTS, 100_000));
+        table.retain(|value| value.is_multiple_of(1000));
+        assert_eq!(table.len(), 100);
+        let room: usize = table.parts.iter().map(HashMap::capacity).sum();
+        assert!(room < 1000, "{room}");
+        assert!((0..100).all(|number| table.get(&(number * 1000)) == Some(&(number * 1000))));
     }
 
     #[test]

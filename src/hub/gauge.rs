@@ -34,6 +34,10 @@ impl Hub {
             ("committing", self.committing.len()),
             ("expected", self.expected.len()),
             ("watches", of_accounts(|account| account.watches.len())),
+            (
+                "leases",
+                of_accounts(|account| account.watches.iter().map(|(_, watch)| watch.leases.len()).sum()),
+            ),
             ("watching", of_accounts(|account| account.watching.len())),
         ]
         .into_iter()

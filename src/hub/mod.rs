@@ -36,6 +36,7 @@ mod own;
 pub mod pattern;
 mod reading;
 mod remote;
+mod room;
 mod subscription;
 mod telling;
 mod transaction;

@@ -68,7 +68,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    fn lasts(&self, now: Tick) -> bool {
+    pub fn lasts(&self, now: Tick) -> bool {
         self.expires.is_none_or(|end| end > now)
     }
 }
@@ -305,14 +305,6 @@ impl Account {
         first
     }
 
-    /// Forgets the leases that have ended while he was offline: nobody is told of those.
-    pub fn forget_ended_leases(&mut self, now: Tick) {
-        self.watches.retain(|watch| {
-            watch.leases.retain(|lease| lease.lasts(now) || lease.ending);
-            !watch.leases.is_empty()
-        });
-    }
-
     /// The earliest moment at which something about his watchers or those he watches is due.
     pub fn next_due(&self) -> Option<Tick> {
         let leases = self
@@ -327,48 +319,6 @@ impl Account {
         });
         let watching = self.watching.iter().filter_map(|watching| watching.next_due());
         leases.chain(again).chain(watching).chain(self.held_until).min()
-    }
-
-    /// May one more subscription of this watcher be taken? `granting`: those that are being written down. Those
-    /// whose end is being written down are over by then. Of another domain half of all there may be are taken at
-    /// most, and of all others three quarters, so that they keep out nobody of his own domain, or whom he watches.
-    fn has_room_for<'g>(
-        &self,
-        now: Tick,
-        watcher: &Address,
-        named: bool,
-        granting: impl Iterator<Item = (&'g Address, bool)> + Clone,
-    ) -> bool {
-        let (mut all, mut shares, mut his) = (self.watches.len(), false, 0);
-        for (_, watch) in self.watches.of(watcher).filter(|(_, watch)| watch.named == named) {
-            shares |= !named;
-            his += watch.leases.iter().filter(|lease| lease.lasts(now) && !lease.ending).count();
-        }
-        for (whose, is_named) in granting.clone() {
-            all += 1;
-            if is_named == named && whose == watcher {
-                shares |= !named;
-                his += 1;
-            }
-        }
-        if all >= limits::SUBSCRIPTIONS_PER_ACCOUNT {
-            let over = |watch: &Watch| watch.leases.iter().all(|lease| lease.ending);
-            all -= self.watches.iter().filter(|(_, watch)| over(watch)).count();
-        }
-        let most = if named { limits::SUBSCRIPTIONS_NAMED } else { limits::SUBSCRIPTIONS_PER_PAIR };
-        let (half, home) = (limits::SUBSCRIPTIONS_PER_ACCOUNT / 2, self.address.domain());
-        let known = || watcher.domain() == home || self.watches_back(watcher);
-        let left_to_strangers = || {
-            let domains = self.watches.iter().map(|(_, watch)| watch.watcher.domain());
-            let domains = domains.chain(granting.clone().map(|(whose, _)| whose.domain()));
-            let count = |(there, abroad), domain: &str| {
-                (there + usize::from(domain == watcher.domain()), abroad + usize::from(domain != home))
-            };
-            let (there, abroad) = domains.fold((0, 0), count);
-            there < half && abroad < limits::SUBSCRIPTIONS_OF_STRANGERS
-        };
-        let share = all < half || known() || left_to_strangers();
-        his < most && (shares || (share && all < limits::SUBSCRIPTIONS_PER_ACCOUNT))
     }
 }
 
@@ -403,7 +353,7 @@ impl Hub {
             Some(Refusal::Malformed)
         } else {
             let granting = self.granting.of(key);
-            let room = again || account.has_room_for(now.tick, &watcher, asked.name.is_some(), granting);
+            let room = again || account.makes_room_for(now.tick, &watcher, asked.name.is_some(), granting);
             (!room).then_some(Refusal::QuotaExceeded)
         };
         if let Some(refusal) = refusal {

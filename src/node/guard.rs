@@ -138,8 +138,84 @@ impl Ranks {
     }
 }
 
+/// What is known of somebody for some time.
+trait Passing {
+    /// When it says nothing any more.
+    fn until(&self) -> Tick;
+    /// What counts least goes first, and of that what was there first, where there is no room for all.
+    fn count(&self) -> u32 {
+        1
+    }
+}
+
+impl Passing for Bucket {
+    fn until(&self) -> Tick {
+        self.last_used() + REFILLED
+    }
+}
+
+impl Passing for Failures {
+    fn until(&self) -> Tick {
+        self.until
+    }
+    fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// Who has proved himself.
+impl Passing for Tick {
+    fn until(&self) -> Tick {
+        *self
+    }
+}
+
 /// A table that strangers fill, and that stays within bounds.
-type Bounded<K, V> = Table<K, V, PARTS>;
+#[derive(Debug)]
+struct Bounded<K, V> {
+    table: Table<K, V, PARTS>,
+    /// When what is over is to go next: while nobody comes nothing is in anybody's way.
+    tidy: Tick,
+}
+
+impl<K: Hash + Eq, V> Default for Bounded<K, V> {
+    fn default() -> Self {
+        Bounded { table: Table::default(), tidy: Tick::default() }
+    }
+}
+
+impl<K: Hash + Eq, V: Passing> Bounded<K, V> {
+    /// The entry of this key, new if it has none.
+    fn entry(&mut self, now: Now, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
+        if self.tidy <= now.tick {
+            self.table.retain(|entry| entry.until() > now.tick);
+            self.tidy = now.tick + MEMORY;
+        }
+        let part = self.table.part_mut(&key)?;
+        if part.len() >= ENTRIES && !part.contains_key(&key) {
+            // Half of it, so that it is not gone through again before half of it is new.
+            part.retain(|_, entry| entry.until() > now.tick);
+            let mut ranks: Vec<(u32, Tick)> = part.values().map(|e| (e.count(), e.until())).collect();
+            if ranks.len() > ENTRIES / 2 {
+                let middle = *ranks.select_nth_unstable(ENTRIES / 2).1;
+                part.retain(|_, entry| (entry.count(), entry.until()) > middle);
+            }
+        }
+        Some(part.entry(key).or_insert_with(new))
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.table.get(key)
+    }
+
+    fn remove(&mut self, key: &K) {
+        self.table.remove(key);
+    }
+
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+}
 
 /// Who may come in.
 #[derive(Debug, Default)]
@@ -245,12 +321,8 @@ impl Guard {
     /// May this address ask for another challenge now?
     pub fn may_ask(&mut self, now: Now, ip: IpAddr, limits: &Limits) -> bool {
         let ip = customer(ip);
-        let Some(logins) = self.logins.part_mut(&ip) else { return false };
-        if logins.len() >= ENTRIES && !logins.contains_key(&ip) {
-            // A bucket that nobody has drawn from for a while is full again.
-            thin_out(logins, now, |bucket| bucket.last_used() + REFILLED, |_| 1);
-        }
-        logins.entry(ip).or_insert_with(|| Bucket::new(now)).take(now, limits.logins_per_second)
+        let bucket = self.logins.entry(now, ip, || Bucket::new(now));
+        bucket.is_some_and(|bucket| bucket.take(now, limits.logins_per_second))
     }
 
     /// May this user try to log in from this address now? What others have failed at with his account counts only
@@ -294,44 +366,18 @@ impl Guard {
     pub fn succeeded(&mut self, now: Now, ip: IpAddr, user: &Address) {
         let pair = (customer(ip), user.clone());
         self.pairs.remove(&pair);
-        let Some(proved) = self.proved.part_mut(&pair) else { return };
-        if proved.len() >= ENTRIES && !proved.contains_key(&pair) {
-            // The half that has not been here for longest is forgotten.
-            let mut untils: Vec<Tick> = proved.values().copied().collect();
-            let middle = *untils.select_nth_unstable(ENTRIES / 2).1;
-            proved.retain(|_, until| *until > middle);
+        if let Some(until) = self.proved.entry(now, pair, Tick::default) {
+            *until = now.tick + PROVED;
         }
-        proved.insert(pair, now.tick + PROVED);
     }
 }
 
 fn count<K: Hash + Eq>(table: &mut Bounded<K, Failures>, now: Now, key: K) {
-    let Some(table) = table.part_mut(&key) else { return };
-    if table.len() >= ENTRIES && !table.contains_key(&key) {
-        // Who aims at many things in turn must not have it forgotten what others aim at in earnest.
-        thin_out(table, now, |failures| failures.until, |failures| failures.count);
-    }
-    let failures = table.entry(key).or_insert(Failures { count: 0, until: now.tick });
+    let Some(failures) = table.entry(now, key, || Failures { count: 0, until: now.tick }) else { return };
     if failures.until <= now.tick {
         *failures = Failures { count: 0, until: now.tick + MEMORY };
     }
     failures.count = failures.count.saturating_add(1);
-}
-
-/// Makes room in a full table: what is over goes, and while that is less than half, what counts least. So it is
-/// not gone through again before half of it is new.
-fn thin_out<K, V, S>(
-    table: &mut HashMap<K, V, S>,
-    now: Now,
-    until: impl Fn(&V) -> Tick,
-    count: impl Fn(&V) -> u32,
-) {
-    table.retain(|_, entry| until(entry) > now.tick);
-    let mut least = 1;
-    while table.len() > ENTRIES / 2 {
-        table.retain(|_, entry| count(entry) > least);
-        least *= 2;
-    }
 }
 
 #[cfg(test)]
@@ -485,6 +531,30 @@ mod tests {
         assert!(knows(now, 0) && !knows(now, 1) && knows(now, 2 * all - all / 4), "by when they came last");
         now.tick = now.tick + PROVED;
         assert!(!knows(now, 0));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        // design 3: who comes and goes leaves nothing, not even where there would be room for it
+        let user = |n: u32| Address::parse(&format!("u{n}@a.test"), &Domains::default()).unwrap();
+        let (mut guard, mut now, limits) = (Guard::default(), Now::default(), Limits::default());
+        for round in 0..20 {
+            for n in 0..400 {
+                let (from, n) = (IpAddr::V4((round << 16 | n).into()), round << 16 | n);
+                assert!(guard.may_ask(now, from, &limits));
+                guard.failed(now, from, Some(&user(n)), true);
+                guard.succeeded(now, from, &user(n));
+            }
+            let here = ip("127.0.0.1");
+            guard.failed(now, here, Some(&user(0)), true);
+            // Who has proved himself is known for a day.
+            assert!(guard.len() - guard.proved.len() < 3000, "{}", guard.len());
+            now.tick = now.tick + MEMORY;
+        }
+        assert_eq!(guard.proved.len(), 8000);
+        now.tick = now.tick + PROVED;
+        guard.succeeded(now, ip("127.0.0.1"), &user(0));
+        assert_eq!(guard.proved.len(), 1);
     }
 
     #[test]

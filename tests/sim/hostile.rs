@@ -629,3 +629,38 @@ fn other_domains_keep_nobody_else_from_watching() {
         play(&script, 1).unwrap_or_else(|why| panic!("{why}"));
     }
 }
+
+// SIMP-5.3-5, design 7
+#[test]
+fn subscriptions_that_are_over_keep_nobody_from_watching() {
+    let mut text = String::from(
+        "== watchers for seconds of one who is not there\nhome a.test\nuser ana@a.test watchers=allow\n\
+         server c.test at 127.0.9.1\nc connects to a.test as c.test\n",
+    );
+    let half = limits::SUBSCRIPTIONS_PER_ACCOUNT / 2;
+    for again in ["1", "2"] {
+        for lot in (0..half).step_by(250) {
+            text += "c raw \"";
+            for n in lot..lot + 250 {
+                let entries = [
+                    ("action", "subscribe".to_owned()),
+                    ("request", format!("{again}.{n}")),
+                    ("to", "ana@a.test".to_owned()),
+                    ("from", format!("u{again}.{n}@c.test")),
+                    ("duration", "60000".to_owned()),
+                ];
+                text += "<properties>";
+                for (key, value) in entries {
+                    text += &format!("<entry key='{key}'>{value}</entry>");
+                }
+                text += "</properties>";
+            }
+            text += "\"\nsettle\n";
+            (lot..lot + 250).for_each(|n| text += &format!("c< describe response={again}.{n}\n"));
+        }
+        text += "c> subscribe to=ana@a.test from=one@c.test duration=60000\nc< error\nwait 61s\n";
+    }
+    for script in parse(&text).unwrap() {
+        play(&script, 1).unwrap_or_else(|why| panic!("{why}"));
+    }
+}

@@ -30,11 +30,16 @@ fn homes(seed: u64, asks_by: &str) -> (World, HostId, HostId) {
     (world, a, b)
 }
 
-/// Subscriptions that the presentity's home has.
-fn watches(world: &World, home: HostId) -> usize {
+/// How much the presentity's home has of something.
+fn size(world: &World, home: HostId, wanted: &str) -> usize {
     let node = world.hosts[home.0].node.as_ref().expect("a running node");
     let mut gauge = node.gauge().into_iter();
-    gauge.find(|(what, _)| *what == "watches").expect("a gauge of watches").1
+    gauge.find(|(what, _)| *what == wanted).expect("a gauge of it").1
+}
+
+/// Subscriptions that the presentity's home has.
+fn watches(world: &World, home: HostId) -> usize {
+    size(world, home, "watches")
 }
 
 // PITP-11.7-5 PITP-15.11-2 OC-41
@@ -123,5 +128,29 @@ fn a_clock_that_is_set_ends_no_lease() {
         }
         world.login(b, "bob", "bob", "key-of-bob");
         tells(&mut world, "online");
+    }
+}
+
+// SIMP-5.3-5 OC-41
+#[test]
+fn leases_that_end_while_nobody_is_told_leave_nothing() {
+    for seed in seeds(2) {
+        let (mut world, _, b) = homes(seed, "simp");
+        world.add_user(b, "ann@b.test");
+        let ann = world.login(b, "ann", "ann", "key-of-ann");
+        for _ in 0..50 {
+            for _ in 0..SUBSCRIPTIONS_PER_PAIR {
+                let entries = [
+                    ("action", "subscribe"),
+                    ("to", "bob@b.test"),
+                    ("from", "ann@b.test"),
+                    ("duration", "1000"),
+                ];
+                let id = world.request(ann, &entries);
+                assert_eq!(world.reply(ann, &id).expect("an answer").action(), "describe");
+            }
+            world.run_for(Duration::from_secs(2));
+        }
+        assert!(size(&world, b, "leases") <= 2 * SUBSCRIPTIONS_PER_PAIR, "bob is not there");
     }
 }

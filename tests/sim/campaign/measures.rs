@@ -82,6 +82,7 @@ impl Campaign {
             let may_stay: std::collections::BTreeMap<_, _> = may_stay
                 .chain([
                     ("watches", FEW * 8),
+                    ("leases", FEW * 8),
                     ("watching", FEW * 8),
                     ("peers", 2),
                     ("dead places", FEW),
