@@ -32,6 +32,8 @@ use crate::store::record::Shown;
 
 /// Domains that a message may have passed through (TOC-66).
 const VISITED: usize = 32;
+/// The longest type of a message that does not count for the room it takes, octets.
+const SHORT: usize = 100;
 /// Commands over the rate that are answered before the connection is closed.
 const EXCESS: u8 = 100;
 
@@ -356,10 +358,11 @@ fn send(core: &mut Core, now: Now, asking: &Asking<'_, '_>, from: Address, send:
     let sender = if foreign { send.sender } else { Url::from(&from) };
     asking.message.copy_extras(&mut octets);
     let plain = octets.is_empty();
-    // Most heads say nothing but what we would say: those need not be kept for whoever takes the message.
+    // Most heads say nothing but what we would say: those need not be kept for whoever takes the message. A long type
+    // is: what is kept counts for the bounds on messages under way and in the store.
     let is_ours = plain
         && (sender, send.inbox) == (Url::from(&from), Url::from(&to))
-        && send.message.content_type.is_some();
+        && send.message.content_type.as_ref().is_some_and(|kind| kind.len() <= SHORT);
     if !is_ours {
         octets.clear();
         write::send_head(&mut octets, &Send { sender, ..send.clone() });

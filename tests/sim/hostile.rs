@@ -664,3 +664,20 @@ fn subscriptions_that_are_over_keep_nobody_from_watching() {
         play(&script, 1).unwrap_or_else(|why| panic!("{why}"));
     }
 }
+
+// TOC-30, design 9: what a sender writes into the type of a message takes room, too
+#[test]
+fn messages_that_are_all_type_fill_no_box_beyond_its_bound() {
+    let kind = format!("a/b;c={}", "x".repeat(3000));
+    let mut text = String::from(
+        "== long types\nhome a.test kept_octets=8192\nuser ana@a.test\nuser bea@a.test keeps=yes\nana/im logs in\n",
+    );
+    for answer in ["ok", "ok", "error Error-Type=quota"] {
+        text += &format!(
+            "ana/im> send Sender=im:ana@a.test Inbox=im:bea@a.test Content-Type={kind} body=x\nana/im< {answer}\n"
+        );
+    }
+    for script in parse(&text).unwrap() {
+        play(&script, 1).unwrap_or_else(|why| panic!("{why}"));
+    }
+}
