@@ -78,9 +78,9 @@ impl Hub {
         }
         if online {
             self.watch_contacts(now, key, out);
-            // Whoever was let in by being on it may not be any more.
-            self.end_refused_watches(now, key, out);
         }
+        // Whoever was let in by being on it may not be any more, also if its owner has left meanwhile.
+        self.end_refused_watches(now, key, out);
     }
 
     /// Replaces the access control list (SIMP-9.2-1).
