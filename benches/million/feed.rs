@@ -111,7 +111,7 @@ impl Feed {
             config: Arc::new(config),
             random: [7; 32],
             key: key.derive("simp challenge"),
-            calendar: None,
+            calendar: Default::default(),
         };
         let mut feed = Feed {
             node: Node::new(now, seed),

@@ -2,12 +2,13 @@
 //!
 //! The wall clock may be set at any time, and who sets it means no subscription. So leases go by a calendar of their
 //! own, which runs with the monotonic clock and takes from the wall clock only how long the server was down: by how
-//! much that is ahead of this calendar is written down whenever it has jumped, and taken off at the next start.
+//! much that is ahead of this calendar is written down whenever it has jumped, and taken off at the next start. It never
+//! goes back: a wall clock that is wrong at the start, or was before it, would have leases last for years.
 
 use super::{AGAIN, Due, Hub, Then};
 use crate::clock::{Date, Now, Tick};
 use crate::limits;
-use crate::store::record::Write;
+use crate::store::record::{KeptCalendar, Write};
 
 /// What the wall clock gains or loses before it is written down, milliseconds. What is put right bit by bit is no jump.
 const JUMP: u64 = 60_000;
@@ -24,10 +25,14 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// It goes on; `noted` is what the store has of it, if there was any jump yet.
-    pub fn resume(now: Now, noted: Option<i64>) -> Calendar {
-        let noted = noted.unwrap_or_default();
-        Calendar { origin: ahead(now).saturating_sub(noted), noted, waits: false }
+    /// It goes on from what the store has of it.
+    pub fn resume(now: Now, kept: KeptCalendar) -> Calendar {
+        let KeptCalendar { ahead: noted, latest } = kept;
+        // No lease was longer than they may be when it was granted: it is no earlier than then.
+        let reached = latest.map(|date| date.0.saturating_sub(limits::LEASE.as_millis() as i64));
+        let reached = reached.map(|date| date.saturating_sub(now.tick.millis() as i64));
+        let origin = ahead(now).saturating_sub(noted).max(reached.unwrap_or(i64::MIN));
+        Calendar { origin, noted, waits: false }
     }
 
     /// The date of a moment.

@@ -55,7 +55,8 @@ use crate::federation::Traffic;
 use crate::limits::{self, Limits};
 use crate::node::io::ControlId;
 use crate::store::record::{
-    AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, Outbound, Outcome, Read, Write,
+    AccountId, Batch, Change, Committed, Entries, Inbound, ItemId, ItemKind, KeptCalendar, Outbound, Outcome,
+    Read, Write,
 };
 use crate::table::Table;
 use crate::timers::Timers;
@@ -370,7 +371,7 @@ impl Hub {
             granting: Granting::default(),
             endings: Endings::default(),
             asks: 0,
-            calendar: Calendar::resume(Now::default(), None),
+            calendar: Calendar::resume(Now::default(), KeptCalendar::default()),
             timers: Timers::default(),
             refusals: BTreeMap::new(),
             refused: 0,
@@ -393,8 +394,8 @@ impl Hub {
     }
 
     /// Goes on from what the store has of the calendar of leases, and asks it what the last run left to be put right.
-    pub fn start(&mut self, now: Now, noted: Option<i64>, out: &mut impl Outlet) {
-        self.calendar = Calendar::resume(now, noted);
+    pub fn start(&mut self, now: Now, kept: KeptCalendar, out: &mut impl Outlet) {
+        self.calendar = Calendar::resume(now, kept);
         out.read(Read::ToldOnline, Purpose::ToldOnline);
         self.look_for_leftovers(now, out);
         self.timers.arm(now.tick + RETURN, Due::Return);

@@ -35,7 +35,7 @@ use crate::hub::{AccountKey, Hub, Leg};
 use crate::limits;
 use crate::simp::login::Desk;
 use crate::simp::object::Scratch;
-use crate::store::record::Reading;
+use crate::store::record::{KeptCalendar, Reading};
 use crate::timers::Timers;
 use conns::Conns;
 use guard::{Guard, Turns};
@@ -56,7 +56,7 @@ pub struct Seed {
     /// From the key file: seals login challenges.
     pub key: [u8; 32],
     /// From the store: what it knows of the calendar of leases.
-    pub calendar: Option<i64>,
+    pub calendar: KeptCalendar,
 }
 
 /// A home server. Drive it: `handle` an input, then `settle` once the inputs of this tick are in,

@@ -9,8 +9,10 @@ fn a_crowd_of_timers_does_not_keep_others_waiting() {
     let config = config(&["a.test"], [127, 0, 0, 1].into());
     let local = config.listen[0].address;
     let mut now = Now::default();
-    let mut node =
-        Node::new(now, Seed { config: Arc::new(config), random: [7; 32], key: [7; 32], calendar: None });
+    let mut node = Node::new(
+        now,
+        Seed { config: Arc::new(config), random: [7; 32], key: [7; 32], calendar: Default::default() },
+    );
     let crowd = limits::DUE_AT_ONCE as u32 * 5 / 2;
     for slot in 0..crowd {
         let conn = ConnId { slot, generation: 0 };

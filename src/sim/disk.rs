@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::store::Store;
-use crate::store::record::{Batch, Committed, Read, Reading};
+use crate::store::record::{Batch, Committed, KeptCalendar, Read, Reading};
 
 /// How the disk does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,8 +124,8 @@ impl Disk {
     }
 
     /// What the store has of the calendar of leases.
-    pub fn calendar(&self) -> Option<i64> {
-        self.store.calendar().ok().flatten()
+    pub fn calendar(&self) -> KeptCalendar {
+        self.store.calendar().unwrap_or_default()
     }
 
     /// Octets of the database, and those of them that are free for what comes next.

@@ -12,7 +12,7 @@ use crate::admin::{AdminReply, AdminRequest};
 use crate::config::{Config, Federation, Listen, ListenProtocol, Simp};
 use crate::federation::{Family, IMTP_PORT, PITP_PORT, Service, Strength};
 use crate::hub::address::{Domain, Domains};
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::node::io::{ControlId, Input};
 use crate::node::{Node, Seed};
 use crate::store::{KeyFile, Store};
@@ -181,12 +181,15 @@ impl World {
         }
         h.life += 1;
         h.born = at;
-        let calendar = h.clock - h.disk.calendar().unwrap_or(0);
+        let kept = h.disk.calendar();
+        let reached =
+            kept.latest.map(|date| date.0 - limits::LEASE.as_millis() as i64 - h.now(at).date.0 + h.clock);
+        let calendar = (h.clock - kept.ahead).max(reached.unwrap_or(i64::MIN));
         h.calendar_leapt += (calendar - h.calendar).max(0);
         h.calendar = calendar;
         h.ended = false;
         h.wake = None;
-        let seed = Seed { config: h.config.clone(), random, key: h.key, calendar: h.disk.calendar() };
+        let seed = Seed { config: h.config.clone(), random, key: h.key, calendar: kept };
         h.node = Some(Node::new(h.now(at), seed));
         h.dirty = true;
         self.note(format!("{} starts", self.hosts[host.0].name));

@@ -25,6 +25,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::clock::Date;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use subtle::ConstantTimeEq;
@@ -34,7 +35,7 @@ pub use key::KeyFile;
 pub use list::{Counts, KeyLabel, UserDetails, UserSummary};
 pub use lock::Lock;
 pub use migrate::VERSION;
-use record::{Batch, Committed, Outcome, Read, Reading, Write};
+use record::{Batch, Committed, KeptCalendar, Outcome, Read, Reading, Write};
 pub use renew::renew_key;
 
 /// The database's name in the data directory.
@@ -173,15 +174,21 @@ impl Store {
         Ok(outcomes)
     }
 
-    /// By how much the wall clock was ahead of the calendar of leases when that was last written down
-    /// ([`Write::SetCalendar`]): milliseconds. None if it never was.
+    /// What it has of the calendar of leases.
     ///
     /// # Errors
     /// The database failed.
-    pub fn calendar(&self) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT value FROM setting WHERE name = 'calendar'";
-        let kept = self.conn.query_row(sql, [], |row| row.get(0)).optional();
-        kept.map(|kept| kept.map(i64::from_be_bytes)).map_err(|e| Trouble::from(e).at(&self.path))
+    pub fn calendar(&self) -> Result<KeptCalendar, StoreError> {
+        let ahead = "SELECT value FROM setting WHERE name = 'calendar'";
+        let latest =
+            "SELECT max(latest) FROM (SELECT max(expires) AS latest FROM inbound WHERE expires IS NOT NULL
+                      UNION ALL SELECT max(expires) FROM outbound WHERE expires IS NOT NULL)";
+        let read = || {
+            let ahead = self.conn.query_row(ahead, [], |row| row.get(0)).optional()?;
+            let latest: Option<i64> = self.conn.query_row(latest, [], |row| row.get(0))?;
+            Ok(KeptCalendar { ahead: ahead.map_or(0, i64::from_be_bytes), latest: latest.map(Date) })
+        };
+        read().map_err(|e: rusqlite::Error| Trouble::from(e).at(&self.path))
     }
 
     /// Answers a question from the writer's own connection: for stores in memory and for commands.

@@ -205,6 +205,16 @@ pub struct Room {
     pub stranger: bool,
 }
 
+/// What the store has of the calendar of leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeptCalendar {
+    /// By how much the wall clock was ahead of it when that was last written down ([`Write::SetCalendar`]):
+    /// milliseconds, 0 if it never was.
+    pub ahead: i64,
+    /// When, by the calendar, the last of all leases is over.
+    pub latest: Option<Date>,
+}
+
 /// A message kept for a user who is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptMessage {

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use hearth::hub::address::{Address, Domains};
 use hearth::limits::{SUBSCRIPTIONS_NAMED, SUBSCRIPTIONS_PER_PAIR};
 use hearth::sim::client::Stage;
 use hearth::sim::clients::client_address;
 use hearth::sim::sasl::Entrance;
 use hearth::sim::stage::publish;
 use hearth::sim::world::{HostId, World, config};
-use hearth::store::record::{Change, WatcherPolicy};
+use hearth::store::record::{Change, Read, Reading, WatcherPolicy};
 
 use crate::seeds;
 
@@ -152,5 +153,50 @@ fn leases_that_end_while_nobody_is_told_leave_nothing() {
             world.run_for(Duration::from_secs(2));
         }
         assert!(size(&world, b, "leases") <= 2 * SUBSCRIPTIONS_PER_PAIR, "bob is not there");
+    }
+}
+
+// OC-40: whose clock was ahead and is put right while the server is down, or is behind at every start, keeps nobody's
+// lease for ever
+#[test]
+fn a_clock_that_was_set_back_makes_no_lease_last() {
+    const MONTH: i64 = 30 * 24 * 3600 * 1000;
+    let subscribe = |world: &mut World, alice, duration: &str| {
+        let asked =
+            [("action", "subscribe"), ("to", "bob@b.test"), ("from", "alice@a.test"), ("duration", duration)];
+        world.request(alice, &asked);
+        assert!(world.expect(alice, Duration::from_secs(30), |o| o.action() == "describe").is_some());
+    };
+    let address = Address::parse("bob@b.test", &Domains::default()).unwrap();
+    let kept = |world: &World, home: HostId| {
+        let Reading::Account(Some(bob)) = world.hosts[home.0].disk.read(&Read::Account(address.clone()))
+        else {
+            panic!("bob's account");
+        };
+        bob.watched_by.len()
+    };
+    for (seed, put_right) in seeds(4).zip([false, true].into_iter().cycle()) {
+        let (mut world, a, b) = homes(seed, "simp");
+        let alice = world.login(a, "alice", "alice", "key-of-alice");
+        subscribe(&mut world, alice, "86400000");
+        subscribe(&mut world, alice, "20000");
+        for start in 0..3 {
+            world.crash(b);
+            world.host(b).jump(-MONTH);
+            world.start(b);
+            if put_right {
+                world.run_for(Duration::from_secs(1));
+                world.host(b).jump(MONTH);
+            }
+            world.run_for(Duration::from_secs(15 * 60));
+            assert_eq!(kept(&world, b), 1, "leases after start {start}, put right: {put_right}");
+        }
+        let bob = world.login(b, "bob", "bob", "key-of-bob");
+        assert!(
+            world.expect(alice, Duration::from_secs(60), |o| o.get("status") == Some("online")).is_some()
+        );
+        world.close(bob, false);
+        world.run_for(Duration::from_secs(24 * 3600));
+        assert_eq!(kept(&world, b), 0, "leases a day later, put right: {put_right}");
     }
 }

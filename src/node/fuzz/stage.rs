@@ -119,8 +119,12 @@ impl Stage {
         };
         let config = Arc::new(config);
         let now = Now { tick: Tick::at(1000), date };
-        let seed =
-            Seed { config: config.clone(), random: [1; 32], key: file.derive("challenge"), calendar: None };
+        let seed = Seed {
+            config: config.clone(),
+            random: [1; 32],
+            key: file.derive("challenge"),
+            calendar: Default::default(),
+        };
         let mut stage = Stage {
             node: Node::new(now, seed),
             config,

@@ -31,8 +31,10 @@ impl Rig {
         config.peers =
             by_hand.iter().map(|place| StaticPeer { domain: domain.clone(), place: *place }).collect();
         let now = Now::default();
-        let node =
-            Node::new(now, Seed { config: Arc::new(config), random: [7; 32], key: [7; 32], calendar: None });
+        let node = Node::new(
+            now,
+            Seed { config: Arc::new(config), random: [7; 32], key: [7; 32], calendar: Default::default() },
+        );
         let mut rig = Rig { node, now, next: 0, outputs: Vec::new() };
         rig.outputs();
         rig
