@@ -20,6 +20,8 @@ pub(super) struct Calendar {
     origin: i64,
     /// By how much the wall clock is ahead of it, as the store knows: milliseconds.
     noted: i64,
+    /// By how much the wall clock was ahead of the monotonic one when it was least so since the start: milliseconds.
+    least: i64,
     /// The store has yet to answer, or has failed and is left alone for a while.
     pub waits: bool,
 }
@@ -32,7 +34,7 @@ impl Calendar {
         let reached = latest.map(|date| date.0.saturating_sub(limits::LEASE.as_millis() as i64));
         let reached = reached.map(|date| date.saturating_sub(now.tick.millis() as i64));
         let origin = ahead(now).saturating_sub(noted).max(reached.unwrap_or(i64::MIN));
-        Calendar { origin, noted, waits: false }
+        Calendar { origin, noted, least: ahead(now), waits: false }
     }
 
     /// The date of a moment.
@@ -46,8 +48,16 @@ impl Calendar {
         now.tick + date.since(self.date(now.tick)).min(limits::LEASE)
     }
 
+    /// What the wall clock says, or less: if it was set forward while the server runs, what it would say otherwise. By
+    /// this what waits for users is too old, whose dates are the wall clock's.
+    pub fn believed(&mut self, now: Now) -> Date {
+        self.least = self.least.min(ahead(now));
+        Date(self.least.saturating_add(now.tick.millis() as i64))
+    }
+
     /// By how much the wall clock is ahead, if it has jumped and nobody has told the store.
     fn jumped(&mut self, now: Now) -> Option<i64> {
+        self.least = self.least.min(ahead(now));
         let found = ahead(now).saturating_sub(self.origin);
         let jumped = !self.waits && found.abs_diff(self.noted) > JUMP;
         self.waits |= jumped;

@@ -610,7 +610,7 @@ impl Hub {
                 }
                 Due::Sweep => {
                     let kept = std::time::Duration::from_secs(u64::from(self.limits.kept_days) * 24 * 3600);
-                    let items = Date(now.date.0.saturating_sub(kept.as_millis() as i64));
+                    let items = Date(self.calendar.believed(now).0.saturating_sub(kept.as_millis() as i64));
                     out.read(Read::ExpiredMessages { before: items, limit: EXPIRED }, Purpose::Expired);
                     let leases = self.calendar.date(now.tick);
                     self.write(Write::Expire { leases, items }, Then::Nothing);
