@@ -16,7 +16,7 @@ use crate::{client, credential, hub, imtp, mime, node, pidf, server, simp};
 pub type Target = fn(&[u8]);
 
 /// Every entry point by its name, which is that of its folder in `fuzz/corpus`; the family comes first.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 29] = [
     ("client_imtp", client::fuzz::imtp),
     ("client_pitp", client::fuzz::pitp),
     ("client_simp", client::fuzz::simp),
@@ -44,6 +44,8 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("simp_stream", simp::fuzz::stream),
     ("simp_text", simp::fuzz::text),
     ("simp_xml", simp::fuzz::xml),
+    ("tls_certificate", server::fuzz::certificate),
+    ("tls_session", server::fuzz::session),
 ];
 
 /// The entry point of this name.

@@ -35,7 +35,7 @@ pub(super) const ALPN: [(Alpn, &[u8]); 3] =
 /// Sessions with peers that may be resumed; a few, since links are few.
 const REMEMBERED_PEERS: usize = 64;
 /// Names taken from one certificate.
-const NAMES: usize = 100;
+pub(super) const NAMES: usize = 100;
 
 /// Ready to speak TLS.
 #[derive(Clone)]
@@ -60,13 +60,18 @@ impl Keys {
     /// # Errors
     /// One line that says which file is wrong, and how.
     pub(super) fn load(tls: Option<&Tls>) -> Result<Keys, String> {
+        let roots = roots(tls.and_then(|t| t.ca.as_deref()))?;
+        Keys::with(roots, tls.map(own_key).transpose()?)
+    }
+
+    /// The same without files: who is trusted, and who we are.
+    ///
+    /// # Errors
+    /// One line, if TLS can't be set up.
+    pub(super) fn with(roots: RootCertStore, own: Option<Arc<CertifiedKey>>) -> Result<Keys, String> {
         let provider = Arc::new(ring::default_provider());
-        let roots = Arc::new(roots(tls.and_then(|t| t.ca.as_deref()))?);
-        let trust = Trust { roots, algorithms: provider.signature_verification_algorithms };
-        let own = match tls {
-            Some(tls) => Some(own_key(tls)?),
-            None => None,
-        };
+        let algorithms = provider.signature_verification_algorithms;
+        let trust = Trust { roots: Arc::new(roots), algorithms };
         let server = match &own {
             Some(own) => Some(Accepting::new(server_config(&provider, &trust, own)?, &own.cert)),
             None => None,
@@ -223,7 +228,8 @@ impl Trust {
     }
 }
 
-fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+/// The DNS names in a certificate, whoever has signed it; as [`Trust::names`] gives them.
+pub(super) fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };
     let dns = names.value.general_names.iter().filter_map(|name| match name {

@@ -148,6 +148,11 @@ impl Session {
         self.ended
     }
 
+    /// Octets of an unfinished record that it keeps.
+    pub(super) fn held(&self) -> usize {
+        self.partial.len()
+    }
+
     /// Takes in what was read, which may be nothing; deciphers in place. `out` gets what must be written.
     ///
     /// # Errors

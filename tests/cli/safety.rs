@@ -145,6 +145,24 @@ fn the_confined_server_does_all_that_it_has_to() {
 }
 
 #[test]
+fn the_unit_shuts_the_server_in() {
+    // By systemd's own measure, tenths of ten.
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hearth.service");
+    let mut analyze = Command::new("systemd-analyze");
+    let Ok(said) = analyze.args(["security", "--offline=yes", "--threshold=15"]).arg(&unit).output() else {
+        println!("SKIP: systemd-analyze is not installed (apt-get install systemd)");
+        return;
+    };
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+    let text = fs::read_to_string(unit).unwrap();
+    for line in
+        ["User=hearth", "ProtectSystem=strict", "StateDirectory=hearth", "SystemCallFilter=setpriority"]
+    {
+        assert!(text.lines().any(|l| l == line), "{line}");
+    }
+}
+
+#[test]
 fn a_database_that_is_a_link_is_written_where_it_is() {
     let house = House::new();
     let elsewhere = tempfile::tempdir().unwrap();
