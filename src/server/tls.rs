@@ -50,7 +50,7 @@ pub(super) struct Session {
     secured: bool,
     /// The peer has said that no more comes: what still does is not looked at.
     ended: bool,
-    /// So have we.
+    /// So have we: nothing is looked at any more, since rustls may not be made to complain after that.
     closed: bool,
 }
 
@@ -164,7 +164,7 @@ impl Session {
         trust: &Trust,
         sink: &mut dyn FnMut(Event<'_>),
     ) -> Result<(), rustls::Error> {
-        if self.ended {
+        if self.ended || self.closed {
             return Ok(());
         }
         if self.partial.is_empty() {
