@@ -292,6 +292,11 @@ impl Guard {
         self.doors.get(&self.crowds.most()?)?.strangers.front().copied()
     }
 
+    /// How many strangers there are.
+    pub fn strangers(&self) -> usize {
+        self.doors.values().map(|door| door.strangers.len()).sum()
+    }
+
     /// A stranger's unfinished command has become longer or shorter. Who of them must go, if all hold too much
     /// by now: those of the address that holds most.
     pub fn holds(&mut self, ip: IpAddr, before: usize, after: usize) -> Option<Vec<ConnId>> {

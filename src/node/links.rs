@@ -270,6 +270,14 @@ impl Peer {
         up.or_else(|| protocols.find(|p| !matches!(self.link(*p).state, State::Down)))
     }
 
+    /// A link without use is given up: whoever wants one next connects again.
+    fn rests(&mut self, protocol: Protocol) {
+        for traffic in self.on(protocol) {
+            self.lane_mut(traffic).way = Way::Idle;
+        }
+        self.link_mut(protocol).state = State::Down;
+    }
+
     /// Which link, greeted or not, this connection is.
     fn by_conn(&self, id: ConnId) -> Option<Protocol> {
         Protocol::ALL.into_iter().find(|protocol| match self.link(*protocol).state {
@@ -543,10 +551,7 @@ impl Io {
         let unanswered = loads().map(|(_, unanswered)| unanswered).max().unwrap_or(0);
         let last = peer.link(protocol).used;
         if waiting == 0 && now.tick.since(last) >= idle(protocol) {
-            for traffic in peer.on(protocol) {
-                peer.lane_mut(traffic).way = Way::Idle;
-            }
-            peer.link_mut(protocol).state = State::Down;
+            peer.rests(protocol);
             return self.end(conn);
         }
         let check = (last + idle(protocol)).min(now.tick + limits::LINK_IDLE);
@@ -557,6 +562,33 @@ impl Io {
             log::log!(level, "{domain} does not answer: its {} link is closed", protocol.name());
             self.events.push_back(Event::Cut(conn));
         }
+    }
+
+    /// There is no room for more connections: links on which nothing is on its way, by what `load` tells, make some, those
+    /// that have had no use for longest. An eighth of them, if that is more than are to go: they are not gone through
+    /// for each. How many have gone.
+    pub(super) fn give_up_idle_links(&mut self, most: usize, load: impl Fn(&str, Traffic) -> usize) -> usize {
+        let mut idle = Vec::new();
+        for (domain, peer) in &self.links.peers {
+            for protocol in Protocol::ALL {
+                if let State::Up { conn, .. } = peer.link(protocol).state
+                    && peer.on(protocol).all(|traffic| load(domain, traffic) == 0)
+                {
+                    idle.push((peer.link(protocol).used, Arc::clone(domain), protocol, conn));
+                }
+            }
+        }
+        // Also by name, so that it is the same whenever this is run again.
+        idle.sort_unstable_by(|(a, at, ..), (b, by, ..)| (a, at).cmp(&(b, by)));
+        idle.truncate(most.max(idle.len() / 8));
+        for (_, domain, protocol, conn) in &idle {
+            if let Some(peer) = self.links.peers.get_mut(domain) {
+                peer.rests(*protocol);
+            }
+            self.end(*conn);
+            self.arm_peer(domain);
+        }
+        idle.len()
     }
 
     /// The rules about peers are read: at the start, and again until that succeeds.

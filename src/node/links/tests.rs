@@ -532,3 +532,35 @@ fn a_domain_that_nobody_serves_takes_a_few_hundred_octets() {
     assert_eq!((peer.links().count(), peer.askers.capacity()), (0, 0));
     assert!(size_of::<Peer>() + lanes <= 400, "{} + {lanes}", size_of::<Peer>());
 }
+
+// design 7, 9: whoever makes up names of domains that are served keeps nobody out
+#[test]
+fn links_without_use_make_room_and_where_strangers_are_more_they_do() {
+    let mut rig = Rig::new(&[place(SIMP, 1)], &Family::ALL);
+    rig.message();
+    let conn = rig.connect(place(SIMP, 1));
+    // What is on its way is waited for.
+    assert_eq!(rig.io().give_up_idle_links(1, |_, traffic| usize::from(traffic == Traffic::Messages)), 0);
+    rig.outputs();
+    let closed = |rig: &mut Rig| -> Vec<ConnId> {
+        rig.node.handle(rig.now, Input::Crowded { count: 1 });
+        let of = |output| match output {
+            Output::Close { conn, .. } => Some(conn),
+            _ => None,
+        };
+        rig.outputs().into_iter().filter_map(of).collect()
+    };
+    let strangers = [5, 6].map(|slot| ConnId { slot, generation: 9 });
+    for stranger in strangers {
+        let (peer, local) = (([127, 0, 0, 9], 4000).into(), place(SIMP, 2).address);
+        rig.node.handle(rig.now, Input::Accepted { conn: stranger, listener: 0, peer, local });
+    }
+    assert_eq!(closed(&mut rig), strangers[..1]);
+    assert_eq!(closed(&mut rig), strangers[1..]);
+    assert_eq!(closed(&mut rig), [conn]);
+    assert_eq!((closed(&mut rig), rig.failed()), (vec![], vec![]));
+    // Whoever has something to say connects again.
+    rig.message();
+    let again = rig.connect(place(SIMP, 1));
+    assert!(rig.unsent(again).contains("hello"));
+}
