@@ -360,6 +360,11 @@ impl Conns {
         self.visitors.iter().copied().collect()
     }
 
+    /// How many these are.
+    pub fn visiting(&self) -> usize {
+        self.visitors.len()
+    }
+
     pub fn len(&self) -> usize {
         self.count
     }

@@ -19,7 +19,7 @@
 //! | `n` | what DNS says of everybody | which of some answers |
 //! | `r` | a request on the control socket | JSON |
 //! | `g` | a new configuration | which |
-//! | `f` | there is no room: strangers and idle links have to go | how many |
+//! | `f` | there is no room: all but users have to go | how many |
 //! | `u` | the end | |
 
 mod stage;

@@ -111,8 +111,8 @@ pub enum Input<'a> {
         /// At most what one read gives.
         data: &'a [u8],
     },
-    /// The driver is short of room for connections: so many should go of those who have not shown who they are, and of
-    /// our own links without use.
+    /// The driver is short of room for connections: so many should go of those who have not shown who they are, of
+    /// other domains' servers, and of our own links.
     Crowded {
         /// How many.
         count: usize,

@@ -12,6 +12,7 @@ pub mod io;
 mod jobs;
 mod links;
 mod protocols;
+mod room;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -401,32 +402,6 @@ impl Core {
         }
         self.leave(now, id);
         self.io.close_conn(id, false);
-    }
-
-    /// So many connections have to go: of strangers and of links that are up those of which there are more, then the
-    /// others. Either can be many because of one who wants no others to come in: who makes up names of domains has us
-    /// connect to each.
-    fn make_room(&mut self, now: Now, count: usize) {
-        let up: usize = Protocol::ALL.map(|protocol| self.io.links.up(protocol)).iter().sum();
-        let links_first = up > self.guard.strangers();
-        let mut left = count;
-        if links_first {
-            left = left.saturating_sub(self.give_up_idle_links(left));
-        }
-        while left > 0
-            && let Some(stranger) = self.guard.crowding()
-        {
-            self.cut(now, stranger);
-            left -= 1;
-        }
-        if left > 0 && !links_first {
-            self.give_up_idle_links(left);
-        }
-    }
-
-    fn give_up_idle_links(&mut self, most: usize) -> usize {
-        let Core { hub, io, .. } = self;
-        io.give_up_idle_links(most, |domain, traffic| hub.remote_load(domain, traffic).0)
     }
 
     /// What a connection stood for ends; the connection itself may live on for its last answers.

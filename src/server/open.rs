@@ -102,7 +102,7 @@ impl<N: Driven> Driver<N> {
             self.node.handle(self.now, Input::Crowded { count });
             self.notice(
                 Notices::crowded,
-                "nearly no room for connections: strangers and links without use have to go (see ulimit -n)",
+                "nearly no room for connections: all but users have to go (see ulimit -n)",
             );
         }
     }
