@@ -11,11 +11,12 @@ use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use mio::event::Event;
 use mio::net::TcpListener;
 use mio::{Events, Poll, Token};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::{Date, Now, Tick};
 use crate::config::{Config, Listen};
@@ -106,10 +107,12 @@ pub(super) trait Work {
     fn commit(&self, batch: Batch);
 }
 
-/// Both clocks, from one start.
+/// Both clocks, from one start. Ticks go on while the machine sleeps: what others wait for is over by then, and so are
+/// the leases that they have given.
 #[derive(Debug, Clone)]
 pub(super) struct Clock {
-    start: Instant,
+    /// Since the machine's.
+    start: Duration,
     /// Tests set the clock forward instead of waiting, milliseconds.
     #[cfg(test)]
     pub(super) ahead: Arc<std::sync::atomic::AtomicU64>,
@@ -119,7 +122,7 @@ impl Clock {
     /// Tick zero is now.
     pub(super) fn start() -> Clock {
         Clock {
-            start: Instant::now(),
+            start: since_boot(),
             #[cfg(test)]
             ahead: Arc::default(),
         }
@@ -128,11 +131,23 @@ impl Clock {
     /// The time.
     pub(super) fn now(&self) -> Now {
         let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let tick = self.start.elapsed().as_millis() as u64;
+        let tick = since_boot().saturating_sub(self.start).as_millis() as u64;
         #[cfg(test)]
         let tick = tick + self.ahead.load(std::sync::atomic::Ordering::SeqCst);
         Now { tick: Tick::at(tick), date: Date(date.as_millis() as i64) }
     }
+}
+
+/// The clock that goes on while the machine sleeps.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// How long the machine has been up.
+fn since_boot() -> Duration {
+    let time = clock_gettime(CLOCK);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A listening socket.
