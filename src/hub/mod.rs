@@ -257,6 +257,8 @@ enum Due {
     Decided(TxId),
     Refusals,
     Return,
+    /// The store did not say who was online.
+    Missing,
     Reports,
     /// What the store would not take is written again.
     Notes,
@@ -600,6 +602,7 @@ impl Hub {
                 // The end of this tick goes on with them.
                 Due::Tell => {}
                 Due::Return => self.look_after_missing(now, out),
+                Due::Missing => out.read(Read::ToldOnline, Purpose::ToldOnline),
                 Due::Notes => self.note_again(),
                 Due::Leftovers => self.look_for_leftovers(now, out),
                 Due::Ending(number) => self.ending_due(now, number, out),

@@ -95,18 +95,27 @@ impl Hub {
                         }
                         // The kept message is still there: the next sweep finds it again.
                         Parked::Failure { replaces: Some(_), .. } => {}
-                        Parked::Look => self.expected.push_back(address.clone()),
+                        Parked::Look => self.expect(now, [address.clone()]),
                     }
                 }
             }
             (Purpose::Items(key), Reading::Items(items)) => self.items_read(now, key, Some(items), out),
             (Purpose::Items(key), _) => self.items_read(now, key, None, out),
-            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expected = addresses.into(),
+            (Purpose::ToldOnline, Reading::Addresses(addresses)) => self.expect(now, addresses),
+            (Purpose::ToldOnline, _) => self.timers.arm(now.tick + AGAIN, Due::Missing),
             (Purpose::Expired, Reading::Expired(expired)) => self.messages_expired(now, expired, out),
             (Purpose::Leftovers, Reading::Leftovers(left)) => self.leftovers_read(now, Some(left), out),
             (Purpose::Leftovers, _) => self.leftovers_read(now, None, out),
-            (Purpose::ToldOnline | Purpose::Expired, _) => {}
+            (Purpose::Expired, _) => {}
         }
+    }
+
+    /// These are to be looked after: when all have had time to come back, or soon if they have had that.
+    fn expect(&mut self, now: Now, addresses: impl IntoIterator<Item = Address>) {
+        if self.expected.is_empty() && !self.returning {
+            self.timers.arm(now.tick + AGAIN, Due::Return);
+        }
+        self.expected.extend(addresses);
     }
 
     /// Those who were online when the server last ended and have not come back are offline: their watchers
