@@ -99,6 +99,9 @@ impl Hub {
         self.told += report.presence.description.len() + document;
         let Some(place) = account.watches.get_mut(watch as usize) else { return };
         place.telling = Telling::Asked { fingerprint, tries };
+        // Until he answers nobody knows what he believes: he has yet to hear the last, also if that is what he was told
+        // before.
+        place.told = !fingerprint;
         place.leases.iter_mut().for_each(|lease| lease.crossing = false);
         let (to, serial, here) = (place.watcher.clone(), place.serial, place.here);
         // A watcher of another domain may be told in a protocol whose news name a subscription, whatever it was

@@ -223,11 +223,11 @@ impl World {
         }
     }
 
-    /// Ends the process in order and waits until it has ended; false if it did not in a minute.
+    /// Ends the process in order and waits until it has ended; false if it did not in the time that a server takes for that.
     pub fn shutdown(&mut self, host: HostId) -> bool {
         self.give(host.0, Input::Shutdown);
         self.settle_hosts();
-        let ended = self.run_until(Duration::from_secs(60), |w| w.hosts[host.0].ended);
+        let ended = self.run_until(limits::SHUTDOWN, |w| w.hosts[host.0].ended);
         // What is unsent is flushed by the driver before the process goes.
         self.run_for(Duration::from_millis(100));
         self.crash(host);

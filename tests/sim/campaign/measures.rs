@@ -22,7 +22,8 @@ impl Campaign {
                 ("accounts", self.users.len()),
                 ("names", self.users.len()),
                 ("idle accounts", self.users.len()),
-                ("parked requests", connections * limits::REQUESTS_IN_FLIGHT),
+                // Also of connections that were cut while the store was asked.
+                ("parked requests", connections * limits::REQUESTS_IN_FLIGHT + open + watches + FEW),
                 ("endpoints", connections),
                 // What users have asked, what watchers are told, and what waits for a login.
                 ("transactions", open + watches + FEW),
