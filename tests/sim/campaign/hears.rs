@@ -186,7 +186,8 @@ impl Campaign {
         }
     }
 
-    /// Messages from one to another whose sender was not told, or was told that they are kept.
+    /// Messages from one to another whose sender was not told, or not yet, or was told that they are kept. His
+    /// connection may be gone for the server before he hears of that.
     pub(super) fn may_have_failed<'a>(
         &'a self,
         from: usize,
@@ -196,7 +197,11 @@ impl Campaign {
             let sent = self.sent[*body];
             sent.from == from && self.users[sent.to].address == to
         };
-        self.unanswered.iter().chain(&self.owed).filter(theirs)
+        let open = self.open.values().filter_map(|(_, purpose)| match purpose {
+            Purpose::Message(body) => Some(body),
+            _ => None,
+        });
+        self.unanswered.iter().chain(&self.owed).chain(open).filter(theirs)
     }
 
     /// Nobody hears what somebody says of himself after he has shut him out.
