@@ -147,6 +147,8 @@ struct Campaign {
     unanswered: BTreeSet<String>,
     /// What was okayed because it is kept.
     owed: BTreeSet<String>,
+    /// Those that were offered, and perhaps refused, before their senders heard that they are kept.
+    offered: BTreeSet<String>,
     /// Reports of failures by their names: to whom, of messages to whom.
     reports: BTreeMap<String, (usize, String)>,
     kept: BTreeMap<(usize, &'static str), Kept>,
@@ -249,6 +251,7 @@ impl Campaign {
             arrived: BTreeSet::new(),
             unanswered: BTreeSet::new(),
             owed: BTreeSet::new(),
+            offered: BTreeSet::new(),
             reports: BTreeMap::new(),
             kept: BTreeMap::new(),
             words: BTreeMap::new(),

@@ -96,6 +96,8 @@ impl Campaign {
                 assert!(sure || self.users[whom].keeps, "{body} has arrived: {answer}");
                 if kept {
                     self.owed.insert(body.clone());
+                } else if !sure {
+                    self.offered.insert(body.clone());
                 }
                 self.okayed.insert(body);
             }
@@ -201,7 +203,7 @@ impl Campaign {
             Purpose::Message(body) => Some(body),
             _ => None,
         });
-        self.unanswered.iter().chain(&self.owed).chain(open).filter(theirs)
+        self.unanswered.iter().chain(&self.owed).chain(&self.offered).chain(open).filter(theirs)
     }
 
     /// Nobody hears what somebody says of himself after he has shut him out.
